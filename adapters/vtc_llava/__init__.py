@@ -1,0 +1,5 @@
+"""Prune the visual tokens of a stock Hugging Face LLaVA in one call, and undo it in another."""
+
+from .handle import Handle as Handle
+from .patching import load as load
+from .patching import patch as patch

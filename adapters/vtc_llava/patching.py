@@ -1,0 +1,87 @@
+"""One call that prunes a live LLaVA and its processor, and one that loads such a pair."""
+
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any, SupportsIndex
+
+from transformers import AutoModelForImageTextToText, AutoProcessor
+
+from vtc_torch import PrunedEncoder
+
+from . import llava
+from .handle import Handle
+
+# `config.model_type` -> the module that knows the family.
+FAMILIES: dict[str, ModuleType] = {"llava": llava}
+
+
+def patch(
+    model: Any,
+    processor: Any,
+    keep: SupportsIndex,
+    layers: SupportsIndex | Sequence[SupportsIndex] = 3,
+    reduce: str = "sum",
+) -> Handle:
+    """Prune the visual tokens of `model` from now on: `keep` tokens a picture, in place, these two instances only.
+
+    Modifications:
+    - `model.model.get_image_features` runs a `vtc_torch.PrunedEncoder` around the model's own tower, then the model's
+      own projector; `model.model.get_placeholder_mask` explains a prompt that the patched processor did not write;
+    - `processor.replace_image_token` writes `keep` placeholders a picture, so ids, mask, cache and positions are short
+      and consistent. Position ids are compact, as in the published VTC-CLS code.
+    Nothing else changes: `generate`, beams, sampling, labels, batches and prompts without pictures work as before.
+
+    Args:
+        model, processor: a LLaVA of a known family, and its processor.
+        keep: tokens kept of a picture, in [1, tokens]; all of them gives the unpatched logits.
+        layers, reduce: the ensemble, see `vtc_core.resolve_layers` and `vtc_core.score`.
+
+    Raises:
+        ValueError: a family, tower or setting that is not supported, `keep` or `layers` out of range, a pair that is
+            already patched. The pair is untouched then.
+    """
+    family = _family(model)
+    tower, feature_layer = family.tower(model)
+    family.check_processor(processor)
+    for instance, name in ((model, "model"), (processor, "processor")):
+        if "vtc" in vars(instance):
+            keep = instance.vtc.keep
+            raise ValueError(f"this {name} is already patched (keep={keep}): undo that first, with its handle's undo()")
+    encoder = PrunedEncoder(tower, keep, layers, reduce, feature_layer)
+    patched: list[tuple[Any, str]] = []
+    handle = Handle(model, processor, encoder, patched)
+    for instance, attribute, value in family.overrides(handle):
+        setattr(instance, attribute, value)
+        patched.append((instance, attribute))
+    return handle
+
+
+def load(
+    path_or_id: str,
+    keep: SupportsIndex,
+    layers: SupportsIndex | Sequence[SupportsIndex] = 3,
+    reduce: str = "sum",
+    **model_kwargs: Any,
+) -> tuple[Any, Any]:
+    """A patched (model, processor) from a folder or hub id, in eval mode; the handle is `model.vtc`.
+
+    `model_kwargs` go to transformers' `from_pretrained`: `dtype`, `device_map`, `attn_implementation`, `revision`, ...
+
+    Raises:
+        OSError: no checkpoint there. ValueError: as `patch`.
+    """
+    hub_kwargs = {k: v for k, v in model_kwargs.items() if k in ("revision", "token", "cache_dir", "local_files_only")}
+    processor = AutoProcessor.from_pretrained(path_or_id, **hub_kwargs)
+    model = AutoModelForImageTextToText.from_pretrained(path_or_id, **model_kwargs).eval()
+    patch(model, processor, keep, layers, reduce)
+    return model, processor
+
+
+def _family(model: Any) -> ModuleType:
+    kind = getattr(getattr(model, "config", None), "model_type", None)
+    if kind not in FAMILIES:
+        raise ValueError(
+            f"model must be a LLaVA of a known family ({', '.join(FAMILIES)}), "
+            f"got {type(model).__name__} of model_type {kind!r}"
+        )
+    return FAMILIES[kind]

@@ -1,0 +1,12 @@
+"""Visual-token pruning in PyTorch: the verbs of `vtc_core`, and a CLIP encoder that is cheaper pruned than whole."""
+
+from vtc_core import resolve_layers as resolve_layers
+
+from .encoder import PrunedEncoder as PrunedEncoder
+from .pruner import Pruner as Pruner
+from .verbs import Pruned as Pruned
+from .verbs import attend as attend
+from .verbs import gather as gather
+from .verbs import prune as prune
+from .verbs import score as score
+from .verbs import select as select
