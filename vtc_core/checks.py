@@ -127,7 +127,7 @@ def reduction(reduce: Any) -> None:
 
 
 def last_layer(depth: int, feature_layer: Any) -> int:
-    """The last useful layer, the one of `depth` that makes `hidden_states[feature_layer]`; number 0 are the embeddings."""
+    """The last useful layer, the one of `depth` that makes `hidden_states[feature_layer]`; [0] are the embeddings."""
     message = (
         f"feature_layer must be an integer in [1, {depth}] or [{-depth}, -1] "
         f"(a hidden state that one of the {depth} layers makes), got {feature_layer!r}"

@@ -1,7 +1,7 @@
 """What `patch` returns: the patch itself, what it saw last, and the way back."""
 
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from vtc_torch import Pruned, PrunedEncoder
 
@@ -39,7 +39,7 @@ class Handle:
             instance, attribute = self._patched.pop()
             delattr(instance, attribute)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Handle":
         return self
 
     def __exit__(

@@ -1,6 +1,6 @@
 """The family `llava`: LLaVA-1.5, BakLLaVA and fine-tunes in the same form; a CLIP tower and one feature layer."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ class Placeholders:
     image_token: str
     keep: int
 
-    def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
+    def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int, **kwargs: Any) -> str:
         return self.image_token * self.keep
 
     def count(self, image_sizes: list | None = None, **kwargs: Any) -> MultiModalData:

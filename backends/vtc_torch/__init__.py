@@ -3,6 +3,12 @@
 from vtc_core import resolve_layers as resolve_layers
 
 from .encoder import PrunedEncoder as PrunedEncoder
+from .interop import devices as devices
+from .interop import dtypes as dtypes
+from .interop import from_numpy as from_numpy
+from .interop import load_encoder as load_encoder
+from .interop import to_numpy as to_numpy
+from .interop import variants as variants
 from .pruner import Pruner as Pruner
 from .verbs import Pruned as Pruned
 from .verbs import attend as attend

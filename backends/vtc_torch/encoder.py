@@ -12,7 +12,7 @@ from transformers.models.clip.modeling_clip import eager_attention_forward
 from vtc_core import checks, resolve_layers
 
 from . import loading
-from .verbs import Pruned, attend, gather, score, select
+from .verbs import Pruned, attend, gather, prune, score, select
 
 
 class PrunedEncoder(nn.Module):
@@ -57,6 +57,7 @@ class PrunedEncoder(nn.Module):
         self.keep = int(keep)
         self.reduce = reduce
         self.tower = tower
+        self.training = tower.training
 
     @classmethod
     def from_pretrained(
@@ -84,64 +85,56 @@ class PrunedEncoder(nn.Module):
         """(batch channels height width) -> features (batch keep dim), indices (batch keep), scores (batch tokens)."""
         tower: Any = self.tower
         hidden = tower.pre_layrnorm(tower.embeddings(pixel_values))  # batch 1+tokens dim
+        if not len(hidden):  # which attention implementations refuse
+            return prune(hidden[:, 1:], hidden.new_empty(1, 0, 1, self.tokens), self.keep, self.reduce)
         rows = []
         for number, layer in enumerate(tower.encoder.layers[: self.last]):
+            normed = layer.layer_norm1(hidden)
+            query, keys, values = (_heads(layer.self_attn, name, normed) for name in ("q_proj", "k_proj", "v_proj"))
             if number in self.layers:
-                hidden, row = _layer_and_row(layer, hidden)
-                rows.append(row)
-            else:
-                hidden = layer(hidden, attention_mask=None)
-        return self._last_layer(tower.encoder.layers[self.last], hidden, rows)
+                rows.append(attend(query[:, :, 0], keys, layer.self_attn.scale))
+            hidden = _rest_of_layer(layer, hidden, query, keys, values)
 
-    def _last_layer(
-        self, layer: Any, hidden: Float[Tensor, "batch length dim"], rows: list[Float[Tensor, "batch heads tokens"]]
-    ) -> Pruned:
-        """Scores are complete as soon as this layer has its keys; from there on only kept tokens are computed."""
-        attention = layer.self_attn
+        # The last useful layer: scores are complete as soon as it has its keys, and then only kept tokens go on.
+        layer = tower.encoder.layers[self.last]
         normed = layer.layer_norm1(hidden)
-        keys, values = _heads(attention.k_proj(normed), attention), _heads(attention.v_proj(normed), attention)
+        keys, values = (_heads(layer.self_attn, name, normed) for name in ("k_proj", "v_proj"))
         if self.last in self.layers:
-            query = _heads(attention.q_proj(normed[:, :1]), attention)
-            rows = [*rows, attend(query[:, :, 0], keys, attention.scale)]
+            cls_query = _heads(layer.self_attn, "q_proj", normed[:, :1])
+            rows.append(attend(cls_query[:, :, 0], keys, layer.self_attn.scale))
         scores = score(torch.stack(rows), self.reduce)
         indices = select(scores, self.keep)
-        with_cls = indices + 1  # CLS is token 0 of the encoder
-        query = _heads(attention.q_proj(gather(normed, with_cls)), attention)
-        features = gather(hidden, with_cls) + _attention_output(attention, query, keys, values)
-        return Pruned(features + layer.mlp(layer.layer_norm2(features)), indices, scores)
+        kept, kept_normed = (gather(x, indices + 1) for x in (hidden, normed))  # + 1: CLS is token 0 here
+        query = _heads(layer.self_attn, "q_proj", kept_normed)
+        return Pruned(_rest_of_layer(layer, kept, query, keys, values), indices, scores)
 
     def extra_repr(self) -> str:
         return f"keep={self.keep} of {self.tokens}, layers={self.layers}, reduce={self.reduce!r}"
 
 
-def _layer_and_row(
-    layer: Any, hidden: Float[Tensor, "batch length dim"]
-) -> tuple[Float[Tensor, "batch length dim"], Float[Tensor, "batch heads tokens"]]:
-    """A whole encoder layer (`CLIPEncoderLayer.forward`), and its CLS row from the same queries and keys."""
-    attention = layer.self_attn
-    normed = layer.layer_norm1(hidden)
-    query, keys, values = (
-        _heads(project(normed), attention) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    row = attend(query[:, :, 0], keys, attention.scale)
-    hidden = hidden + _attention_output(attention, query, keys, values)
-    return hidden + layer.mlp(layer.layer_norm2(hidden)), row
+def _heads(
+    attention: Any, projection: str, x: Float[Tensor, "batch length dim"]
+) -> Float[Tensor, "batch heads length head_dim"]:
+    projected = getattr(attention, projection)(x)
+    return projected.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
 
 
-def _heads(x: Float[Tensor, "batch length dim"], attention: Any) -> Float[Tensor, "batch heads length head_dim"]:
-    return x.unflatten(-1, (-1, attention.head_dim)).transpose(1, 2)
-
-
-def _attention_output(
-    attention: Any,
+def _rest_of_layer(
+    layer: Any,
+    hidden: Float[Tensor, "batch queries dim"],
     query: Float[Tensor, "batch heads queries head_dim"],
     keys: Float[Tensor, "batch heads length head_dim"],
     values: Float[Tensor, "batch heads length head_dim"],
 ) -> Float[Tensor, "batch queries dim"]:
-    """Attention by the model's own implementation, and the output projection."""
+    """`CLIPEncoderLayer.forward` after its projections, for the tokens that ask: all of them, or the kept ones.
+
+    Attention is computed by the model's own implementation.
+    """
+    attention = layer.self_attn
     implementation = ALL_ATTENTION_FUNCTIONS.get_interface(
         attention.config._attn_implementation, eager_attention_forward
     )
     dropout = attention.dropout if attention.training else 0.0
-    out, _ = implementation(attention, query, keys, values, None, scaling=attention.scale, dropout=dropout)
-    return attention.out_proj(out.flatten(2))  # out: batch queries heads head_dim
+    mixed, _ = implementation(attention, query, keys, values, None, scaling=attention.scale, dropout=dropout)
+    hidden = hidden + attention.out_proj(mixed.flatten(2))  # mixed: batch queries heads head_dim
+    return hidden + layer.mlp(layer.layer_norm2(hidden))

@@ -1,0 +1,58 @@
+"""Rules of the house that nobody should have to remember."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SHELVES = ("backends", "adapters", "conformance")
+PACKAGES = [ROOT / "vtc_core", *(p.parent for s in SHELVES for p in sorted(ROOT.glob(f"{s}/*/__init__.py")))]
+SOURCES = [p for package in PACKAGES for p in sorted(package.rglob("*.py"))]
+
+FRAMEWORKS = ("torch", "transformers", "jax", "flax", "onnx", "onnxruntime", "tensorflow")
+ALLOWED = {"vtc_core": (), "vtc_torch": ("torch", "transformers"), "vtc_llava": ("torch", "transformers")}
+
+
+def imported_frameworks(statement):
+    """The frameworks that a fresh interpreter has loaded after `statement`."""
+    program = f"import sys\n{statement}\nprint(*(f for f in {FRAMEWORKS} if f in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_a_package_imports_only_its_own_framework(package):
+    assert imported_frameworks(f"import {package}") <= set(ALLOWED[package])
+
+
+def test_the_test_above_can_fail():
+    assert imported_frameworks("import vtc_core, torch") == {"torch"}
+
+
+@pytest.mark.parametrize("shelf", SHELVES)
+def test_a_shelf_is_no_package(shelf):
+    assert not (ROOT / shelf / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)
+def test_init_is_a_docstring_and_reexports(package):
+    assert (package / "py.typed").exists()
+    docstring, *rest = ast.parse((package / "__init__.py").read_text()).body
+    assert isinstance(docstring, ast.Expr)
+    for statement in rest:
+        assert isinstance(statement, ast.ImportFrom)
+        assert all(name.asname == name.name for name in statement.names), "write `from .x import y as y`"
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_files_stay_short(source):
+    assert len(source.read_text().splitlines()) <= 250
+
+
+def test_ci_runs_the_readmes_test_command():
+    command = next(line for line in (ROOT / "README.md").read_text().splitlines() if ".[test]" in line)
+    assert "pytest" in command
+    assert command in (ROOT / ".ci" / "run").read_text().splitlines()

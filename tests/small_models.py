@@ -1,0 +1,123 @@
+"""Models small enough for a test, with seeded random weights and attention sharp enough that scores do not tie."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    CLIPImageProcessorPil,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+    SiglipVisionConfig,
+)
+
+SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>"]
+WORDS = [*SPECIAL, "USER:", "ASSISTANT:", "what", "color", "is", "star", "red", "blue", "how", "many", "?", "yes", "no"]
+
+
+def clip_config(depth=5, dim=32, heads=4, grid=6, activation="quick_gelu") -> CLIPVisionConfig:
+    return CLIPVisionConfig(
+        hidden_size=dim,
+        intermediate_size=2 * dim,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        image_size=4 * grid,
+        patch_size=4,
+        hidden_act=activation,
+    )
+
+
+def siglip_config() -> SiglipVisionConfig:
+    """A tower without CLS."""
+    return SiglipVisionConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=24, patch_size=4
+    )
+
+
+def make_tower(attention="sdpa", **geometry: Any) -> CLIPVisionModel:
+    """A CLIP tower of `grid` x `grid` patches in eval mode."""
+    torch.manual_seed(0)
+    tower = CLIPVisionModel._from_config(clip_config(**geometry), attn_implementation=attention).eval()
+    return sharpen(tower)
+
+
+def sharpen(tower: CLIPVisionModel) -> CLIPVisionModel:
+    with torch.no_grad():
+        tower.embeddings.position_embedding.weight.mul_(25)
+        for layer in tower.encoder.layers:
+            layer.self_attn.q_proj.weight.mul_(8)
+            layer.self_attn.k_proj.weight.mul_(8)
+    return tower
+
+
+def pixels(tower: CLIPVisionModel, batch: int = 2) -> torch.Tensor:
+    side = tower.config.image_size
+    return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(batch))
+
+
+def make_llava(**settings: Any) -> LlavaForConditionalGeneration:
+    """A LLaVA of 36 patch tokens a picture, with a Llama of two layers; `settings` go to `LlavaConfig`."""
+    torch.manual_seed(0)
+    text = LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        vocab_size=len(WORDS),
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+    settings = {
+        "vision_config": clip_config(),
+        "text_config": text,
+        "image_token_index": WORDS.index("<image>"),
+        **settings,
+    }
+    model = LlavaForConditionalGeneration(LlavaConfig(**settings)).eval()
+    model.generation_config.pad_token_id = 0
+    with torch.no_grad():  # so that answers depend on the picture
+        model.lm_head.weight.mul_(25)
+        model.model.language_model.embed_tokens.weight.mul_(25)
+        model.model.multi_modal_projector.linear_2.weight.mul_(25)
+    if settings["vision_config"].model_type == "clip_vision_model":
+        sharpen(model.model.vision_tower)
+    return model
+
+
+def make_processor() -> LlavaProcessor:
+    """The processor of `make_llava`: words, left padding, pictures to 24 x 24."""
+    backend = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="<unk>"))
+    backend.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="<pad>",
+        bos_token="<s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        additional_special_tokens=["<image>"],
+        padding_side="left",
+    )
+    image_processor = CLIPImageProcessorPil(size={"shortest_edge": 24}, crop_size={"height": 24, "width": 24})
+    return LlavaProcessor(
+        image_processor,
+        tokenizer,
+        patch_size=4,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+    )
+
+
+def picture(seed: int, width: int = 40, height: int = 30) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+same = partial(torch.testing.assert_close, rtol=0, atol=0)  # equal to the bit
