@@ -9,6 +9,7 @@ attention with every layer's map kept, then top-k. Rounds go A B C A B C, so tha
 import argparse
 import statistics
 import time
+from typing import Any
 
 import torch
 from results import write_section
@@ -28,7 +29,7 @@ GEOMETRY = CLIPVisionConfig(
 )
 
 
-def macs(config: CLIPVisionConfig, layers: int, keep: int) -> tuple[float, float]:
+def macs(config: Any, layers: int, keep: int) -> tuple[float, float]:
     """Multiply-adds of one picture: (pruned, whole). Design, section 4."""
     n, dim, mlp = (config.image_size // config.patch_size) ** 2, config.hidden_size, config.intermediate_size
     embed = n * dim * 3 * config.patch_size**2

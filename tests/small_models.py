@@ -58,7 +58,7 @@ def sharpen(tower: CLIPVisionModel) -> CLIPVisionModel:
     return tower
 
 
-def pixels(tower: CLIPVisionModel, batch: int = 2) -> torch.Tensor:
+def pixels(tower: Any, batch: int = 2) -> torch.Tensor:
     side = tower.config.image_size
     return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(batch))
 

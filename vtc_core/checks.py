@@ -145,6 +145,13 @@ def is_integer(value: Any) -> bool:
     return hasattr(type(value), "__index__") and not isinstance(value, bool) and getattr(value, "shape", ()) == ()
 
 
+def encoder(tokens: int, depth: int, keep: Any, layers: Any, reduce: Any, feature_layer: Any) -> None:
+    """The settings of a pruned encoder that makes `tokens` patch tokens in `depth` layers."""
+    budget(keep, tokens)
+    reduction(reduce)
+    resolve_layers(layers, depth, feature_layer)
+
+
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
 

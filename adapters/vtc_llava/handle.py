@@ -16,12 +16,12 @@ class Handle:
             One row per picture, in the order in which the pictures came; under beam search a row per beam.
     """
 
-    def __init__(self, model: Any, processor: Any, encoder: PrunedEncoder, patched: list[tuple[Any, str]]) -> None:
+    def __init__(self, model: Any, processor: Any, encoder: PrunedEncoder) -> None:
         self.model = model
         self.processor = processor
         self.encoder = encoder
         self.last: Pruned | None = None
-        self._patched = patched  # (instance, attribute) pairs, deleted by undo
+        self._patched: list[tuple[Any, str]] = []
 
     @property
     def keep(self) -> int:
@@ -32,6 +32,12 @@ class Handle:
     def tokens(self) -> int:
         """Visual tokens that a picture cost before."""
         return self.encoder.tokens
+
+    def install(self, overrides: list[tuple[Any, str, Any]]) -> None:
+        """Set every (instance, attribute, value), and remember what `undo` has to delete."""
+        for instance, attribute, value in overrides:
+            setattr(instance, attribute, value)
+            self._patched.append((instance, attribute))
 
     def undo(self) -> None:
         """Give model and processor back as they were. A second call does nothing."""

@@ -14,12 +14,11 @@ from vtc_torch.loading import no_cls
 
 from .handle import Handle
 
+MODEL = LlavaForConditionalGeneration
 
-def tower(model: Any) -> tuple[Any, int]:
-    """The vision tower and the feature layer; a ValueError or TypeError for what is not supported."""
-    if not isinstance(model, LlavaForConditionalGeneration):
-        raise TypeError(f"model must be a LlavaForConditionalGeneration, got {type(model).__name__}")
-    config: Any = model.config
+
+def check_config(config: Any) -> None:
+    """A ValueError for what is not supported."""
     kind = config.vision_config.model_type
     if kind != "clip_vision_model":
         raise ValueError(no_cls(f"the vision tower ({kind})"))
@@ -33,7 +32,6 @@ def tower(model: Any) -> tuple[Any, int]:
             f"vision_feature_select_strategy must be 'default', got {config.vision_feature_select_strategy!r}: "
             "it feeds CLS to the language model, and only patch tokens can be pruned"
         )
-    return model.model.vision_tower, config.vision_feature_layer
 
 
 def check_processor(processor: Any) -> None:

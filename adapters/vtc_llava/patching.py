@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, SupportsIndex
 
-from transformers import AutoModelForImageTextToText, AutoProcessor
+from transformers import AutoConfig, AutoProcessor
 
-from vtc_torch import PrunedEncoder
+from vtc_core import checks
+from vtc_torch import PrunedEncoder, loading
 
 from . import llava
 from .handle import Handle
@@ -40,19 +41,18 @@ def patch(
         ValueError: a family, tower or setting that is not supported, `keep` or `layers` out of range, a pair that is
             already patched. The pair is untouched then.
     """
-    family = _family(model)
-    tower, feature_layer = family.tower(model)
+    family = _family(getattr(model, "config", None), type(model).__name__)
+    if not isinstance(model, family.MODEL):
+        raise TypeError(f"model must be a {family.MODEL.__name__}, got {type(model).__name__}")
+    family.check_config(model.config)
     family.check_processor(processor)
     for instance, name in ((model, "model"), (processor, "processor")):
         if "vtc" in vars(instance):
-            keep = instance.vtc.keep
-            raise ValueError(f"this {name} is already patched (keep={keep}): undo that first, with its handle's undo()")
-    encoder = PrunedEncoder(tower, keep, layers, reduce, feature_layer)
-    patched: list[tuple[Any, str]] = []
-    handle = Handle(model, processor, encoder, patched)
-    for instance, attribute, value in family.overrides(handle):
-        setattr(instance, attribute, value)
-        patched.append((instance, attribute))
+            kept = instance.vtc.keep
+            raise ValueError(f"this {name} is already patched (keep={kept}): undo that first, with its handle's undo()")
+    encoder = PrunedEncoder(model.model.vision_tower, keep, layers, reduce, model.config.vision_feature_layer)
+    handle = Handle(model, processor, encoder)
+    handle.install(list(family.overrides(handle)))
     return handle
 
 
@@ -70,18 +70,22 @@ def load(
     Raises:
         OSError: no checkpoint there. ValueError: as `patch`.
     """
-    hub_kwargs = {k: v for k, v in model_kwargs.items() if k in ("revision", "token", "cache_dir", "local_files_only")}
+    hub_kwargs = loading.hub_kwargs(model_kwargs)
+    config = AutoConfig.from_pretrained(path_or_id, **hub_kwargs)
+    family = _family(config, path_or_id)
+    family.check_config(config)
+    checks.encoder(
+        *loading.size_of_config(config.vision_config), keep, layers, reduce, config.vision_feature_layer
+    )  # before gigabytes are read
     processor = AutoProcessor.from_pretrained(path_or_id, **hub_kwargs)
-    model = AutoModelForImageTextToText.from_pretrained(path_or_id, **model_kwargs).eval()
+    model = family.MODEL.from_pretrained(path_or_id, **model_kwargs).eval()
     patch(model, processor, keep, layers, reduce)
     return model, processor
 
 
-def _family(model: Any) -> ModuleType:
-    kind = getattr(getattr(model, "config", None), "model_type", None)
+def _family(config: Any, name: str) -> ModuleType:
+    kind = getattr(config, "model_type", None)
     if kind not in FAMILIES:
-        raise ValueError(
-            f"model must be a LLaVA of a known family ({', '.join(FAMILIES)}), "
-            f"got {type(model).__name__} of model_type {kind!r}"
-        )
+        known = ", ".join(FAMILIES)
+        raise ValueError(f"model must be a LLaVA of a known family ({known}), got {name} of model_type {kind!r}")
     return FAMILIES[kind]

@@ -6,6 +6,7 @@ from typing import Any, SupportsIndex
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from transformers import AutoConfig
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.clip.modeling_clip import eager_attention_forward
 
@@ -29,7 +30,7 @@ class PrunedEncoder(nn.Module):
       the kept tokens only.
 
     Args:
-        tower: a `CLIPVisionModel`, or another model with its parts (see `loading.parts`).
+        tower: a `CLIPVisionModel`, or another model with its parts (see `loading.size_of_tower`).
         keep: tokens kept, in [1, tokens].
         layers: K, the last K useful layers, or a sequence of layer numbers, as `vtc_core.resolve_layers` reads them.
         reduce: how scores of layers are put together: 'sum', 'mean', 'max' or 'min'.
@@ -48,12 +49,11 @@ class PrunedEncoder(nn.Module):
         feature_layer: int = -2,
     ) -> None:
         super().__init__()
-        parts = loading.parts(tower)
-        checks.budget(keep, parts.tokens)
-        checks.reduction(reduce)
-        self.layers = resolve_layers(layers, parts.depth, feature_layer)
-        self.last = checks.last_layer(parts.depth, feature_layer)
-        self.tokens = parts.tokens
+        tokens, depth = loading.size_of_tower(tower)
+        checks.encoder(tokens, depth, keep, layers, reduce, feature_layer)
+        self.layers = resolve_layers(layers, depth, feature_layer)
+        self.last = checks.last_layer(depth, feature_layer)
+        self.tokens = tokens
         self.keep = int(keep)
         self.reduce = reduce
         self.tower = tower
@@ -78,8 +78,11 @@ class PrunedEncoder(nn.Module):
             OSError: no checkpoint there.
             ValueError: a checkpoint without a CLIP tower, or with tensors missing (they are named).
         """
-        tower, own_layer = loading.tower_from_pretrained(path_or_hub_id, **model_kwargs)
-        return cls(tower, keep, layers, reduce, own_layer if feature_layer is None else feature_layer)
+        config = AutoConfig.from_pretrained(path_or_hub_id, **loading.hub_kwargs(model_kwargs))
+        vision_config = loading.clip_config(config, path_or_hub_id)
+        made = getattr(config, "vision_feature_layer", -2) if feature_layer is None else feature_layer
+        checks.encoder(*loading.size_of_config(vision_config), keep, layers, reduce, made)
+        return cls(loading.read_tower(path_or_hub_id, vision_config, **model_kwargs), keep, layers, reduce, made)
 
     def forward(self, pixel_values: Float[Tensor, "batch channels height width"]) -> Pruned:
         """(batch channels height width) -> features (batch keep dim), indices (batch keep), scores (batch tokens)."""

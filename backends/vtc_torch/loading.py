@@ -3,7 +3,7 @@
 from typing import Any, NamedTuple
 
 from torch import nn
-from transformers import AutoConfig, CLIPVisionModel
+from transformers import CLIPVisionConfig, CLIPVisionModel
 
 # Where CLIP and LLaVA checkpoints keep the tower, in the published layout and in that of newer `save_pretrained`.
 _TOWER_KEYS = {r"^(model\.)?vision_tower\.(vision_model\.)?": "", r"^vision_model\.": ""}
@@ -15,13 +15,13 @@ class CLIPTower(CLIPVisionModel):
     _keys_to_ignore_on_load_unexpected = [r"."]  # noqa: RUF012
 
 
-class Parts(NamedTuple):
-    depth: int
+class Size(NamedTuple):
     tokens: int  # patch tokens, CLS excluded
+    depth: int  # encoder layers
 
 
-def parts(tower: Any) -> Parts:
-    """Depth and number of patch tokens of a live tower, or a ValueError that says what it lacks."""
+def size_of_tower(tower: Any) -> Size:
+    """The size of a live tower, or an error that says what it lacks."""
     name = type(tower).__name__
     if not isinstance(tower, nn.Module):
         raise TypeError(f"tower must be a CLIP vision model (torch.nn.Module), got {name}")
@@ -33,7 +33,12 @@ def parts(tower: Any) -> Parts:
         raise ValueError(no_cls(name))
     if embeddings is None or not hasattr(tower, "pre_layrnorm") or not hasattr(tower, "encoder"):
         raise ValueError(f"tower must be a CLIP vision model (such as transformers' CLIPVisionModel), got {name}")
-    return Parts(len(tower.encoder.layers), embeddings.num_patches)  # type: ignore[union-attr]
+    return Size(embeddings.num_patches, len(tower.encoder.layers))  # type: ignore[union-attr]
+
+
+def size_of_config(vision_config: Any) -> Size:
+    """The size of the tower that a `CLIPVisionConfig` describes."""
+    return Size((vision_config.image_size // vision_config.patch_size) ** 2, vision_config.num_hidden_layers)
 
 
 def no_cls(name: str) -> str:
@@ -44,17 +49,26 @@ def no_cls(name: str) -> str:
     )
 
 
-def tower_from_pretrained(path_or_hub_id: str, **model_kwargs: Any) -> tuple[CLIPTower, int]:
-    """The tower of a CLIP or LLaVA checkpoint, in eval mode, and its feature layer. Reads no language model."""
-    hub_kwargs = {k: v for k, v in model_kwargs.items() if k in ("revision", "token", "cache_dir", "local_files_only")}
-    config = AutoConfig.from_pretrained(path_or_hub_id, **hub_kwargs)
+def hub_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Those of `from_pretrained`'s arguments that say which files are meant, not how a model is made of them."""
+    which = ("revision", "token", "cache_dir", "local_files_only", "subfolder")
+    return {k: v for k, v in model_kwargs.items() if k in which}
+
+
+def clip_config(config: Any, name: str) -> CLIPVisionConfig:
+    """The `CLIPVisionConfig` in a CLIP or LLaVA configuration, or a ValueError; `name` is for the message."""
     vision_config = getattr(config, "vision_config", config)
     kind = getattr(vision_config, "model_type", None)
     if kind != "clip_vision_model":
         raise ValueError(
-            f"{path_or_hub_id} has a vision tower of type {kind!r}; "
-            "only CLIP towers ('clip_vision_model') can be read: their CLS token scores the others"
+            f"{name} has a vision tower of type {kind!r}; "
+            "only CLIP towers ('clip_vision_model') can be pruned: their CLS token scores the others"
         )
+    return vision_config
+
+
+def read_tower(path_or_hub_id: str, vision_config: CLIPVisionConfig, **model_kwargs: Any) -> CLIPTower:
+    """The tower of a CLIP or LLaVA checkpoint, in eval mode; nothing else is read."""
     loaded: Any = CLIPTower.from_pretrained(
         path_or_hub_id, config=vision_config, key_mapping=_TOWER_KEYS, output_loading_info=True, **model_kwargs
     )
@@ -65,4 +79,4 @@ def tower_from_pretrained(path_or_hub_id: str, **model_kwargs: Any) -> tuple[CLI
             f"{path_or_hub_id} lacks tensors of its vision tower ({len(absent)} in all): {', '.join(absent[:4])}"
             f"{', ...' if len(absent) > 4 else ''}"
         )
-    return tower.eval(), getattr(config, "vision_feature_layer", -2)
+    return tower.eval()

@@ -12,7 +12,7 @@ NAN, INF = np.nan, np.inf
 def test_s1_attend_is_softmax_over_cls_and_patches_with_cls_dropped():
     # logits ln 1, ln 2, ln 5 at scale 1: softmax 1/8, 2/8, 5/8; the first is CLS.
     query = np.array([[[1.0]]])
-    keys = np.log(np.array([[[[1.0], [2.0], [5.0]]]]))
+    keys = np.log([[[[1.0], [2.0], [5.0]]]])
     np.testing.assert_allclose(attend(query, keys, 1.0), [[[2 / 8, 5 / 8]]], rtol=1e-15)
 
 
@@ -25,7 +25,7 @@ def test_s1_attend_scales_the_dot_product():
 
 def test_s1_attend_survives_large_logits():
     query, keys = np.array([[[1000.0]]], np.float32), np.array([[[[1.0], [1.0], [0.0]]]], np.float32)
-    np.testing.assert_array_equal(attend(query, keys, 1.0), np.float32([[[0.5, 0.0]]]))
+    np.testing.assert_array_equal(attend(query, keys, 1.0), np.array([[[0.5, 0.0]]], np.float32))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32])

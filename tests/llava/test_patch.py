@@ -286,6 +286,15 @@ def test_load_returns_a_patched_pair(pair, tmp_path):
     torch.testing.assert_close(loaded(**inputs).logits, model(**inputs).logits, rtol=1e-5, atol=1e-5)
 
 
+def test_load_refuses_before_it_reads_weights(pair, tmp_path):
+    pair[0].config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"keep must be an integer in \[1, 36\] .*, got 37"):
+        vtc_llava.load(str(tmp_path), keep=37)
+    make_tower().config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"known family \(llava\), got .* of model_type 'clip_vision_model'"):
+        vtc_llava.load(str(tmp_path), keep=5)
+
+
 def test_saving_a_patched_pair_saves_the_stock_pair(pair, tmp_path):
     model, processor = pair
     expected = model(**tokenized(processor, "one")).logits

@@ -1,11 +1,12 @@
 """`PrunedEncoder.from_pretrained` on every layout in which a CLIP tower is found."""
 
 import json
+from typing import Any, cast
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_models import make_llava, make_tower, pixels, siglip_config
+from small_models import clip_config, make_llava, make_tower, pixels, siglip_config
 from transformers import (
     CLIPConfig,
     CLIPModel,
@@ -106,7 +107,7 @@ def test_model_kwargs_reach_transformers(tmp_path):
     make_tower().save_pretrained(tmp_path)
     encoder = PrunedEncoder.from_pretrained(str(tmp_path), 7, dtype=torch.bfloat16, attn_implementation="eager")
     assert next(encoder.parameters()).dtype == torch.bfloat16
-    assert encoder.tower.config._attn_implementation == "eager"
+    assert cast(Any, encoder.tower).config._attn_implementation == "eager"
 
 
 def test_missing_tensors_are_named(tmp_path):
@@ -116,6 +117,12 @@ def test_missing_tensors_are_named(tmp_path):
     save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
     with pytest.raises(ValueError, match=r"lacks tensors of its vision tower .*encoder\.layers\.1\.mlp\.fc1\.bias"):
         PrunedEncoder.from_pretrained(str(tmp_path), 7)
+
+
+def test_settings_are_refused_before_weights_are_read(tmp_path):
+    clip_config().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"keep must be an integer in \[1, 36\] .*, got 37"):
+        PrunedEncoder.from_pretrained(str(tmp_path), 37)
 
 
 def test_a_tower_without_cls_is_refused(tmp_path):
