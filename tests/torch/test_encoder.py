@@ -9,7 +9,8 @@ from small_models import make_tower, pixels, siglip_config
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import CLIPVisionModel, SiglipVisionModel
+from transformers import AttentionInterface, CLIPVisionModel, SiglipVisionModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 import vtc_core
 import vtc_torch
@@ -71,6 +72,24 @@ def test_s6_explicit_layers_also_without_the_last_useful_one(layers):
 def test_works_with_the_models_own_attention_and_activation(attention, activation):
     tower = make_tower(attention=attention, activation=activation)
     check(PrunedEncoder(tower, 7), pixels(tower))
+
+
+def test_the_models_attention_function_sees_kept_queries_only_in_the_last_useful_layer():
+    """Whatever is registered with transformers (flash_attention_2, where installed) is called once a useful layer."""
+    lengths = []
+
+    def recording(module, query, key, value, mask, **settings):
+        lengths.append((query.shape[2], key.shape[2]))
+        return sdpa_attention_forward(module, query, key, value, mask, **settings)
+
+    AttentionInterface.register("recording", recording)
+    try:
+        tower = make_tower()
+        tower.set_attn_implementation("recording")
+        check(PrunedEncoder(tower, 7), pixels(tower))
+    finally:
+        del AttentionInterface._global_mapping["recording"]
+    assert lengths == [(37, 37), (37, 37), (37, 37), (7, 37)]
 
 
 def test_s7_rows_are_independent_and_an_empty_batch_works():
