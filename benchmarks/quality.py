@@ -63,7 +63,7 @@ def answer(
     embeds = model.get_input_embeddings()(tokens.input_ids)
     image = model.model.multi_modal_projector(features)
     embeds = embeds.masked_scatter((tokens.input_ids == model.config.image_token_id)[..., None], image)
-    said = model.generate(inputs_embeds=embeds, attention_mask=tokens.attention_mask, max_new_tokens=4)
+    said = model.generate(inputs_embeds=embeds, attention_mask=tokens.attention_mask)
     return processor.batch_decode(said, skip_special_tokens=True)
 
 

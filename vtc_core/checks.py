@@ -27,6 +27,7 @@ def before(check: Callable[..., None]) -> Callable[[Callable[P, R]], Callable[P,
             check(*args, **kwargs)
             return fn(*args, **kwargs)
 
+        checked.__code__ = checked.__code__.replace()  # torch.compile counts recompilations per code object
         return checked
 
     return decorate
@@ -69,8 +70,8 @@ def gather(features: Any, indices: Any) -> None:
     _agree("features and indices", "batch", batch, indices_batch)
     if keep > tokens:
         raise ValueError(f"indices must name at most {tokens} tokens (the number of patch tokens), got {keep}")
-    if "int" not in str(indices.dtype):
-        raise TypeError(f"indices must be an array of integers, got {indices.dtype}")
+    if "int" not in _dtype(indices):
+        raise TypeError(f"indices must be an array of integers, got {_dtype(indices)}")
 
 
 def prune(features: Any, cls_attention: Any, keep: Any, reduce: Any = "sum") -> None:
@@ -141,8 +142,12 @@ def last_layer(depth: int, feature_layer: Any) -> int:
 
 
 def is_integer(value: Any) -> bool:
-    """Python's and NumPy's integers, not bool: `keep=True` is a mistake."""
-    return hasattr(type(value), "__index__") and not isinstance(value, bool) and getattr(value, "shape", ()) == ()
+    """Python's, NumPy's and other integers, not bool: `keep=True` is a mistake."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
 
 
 def encoder(tokens: int, depth: int, keep: Any, layers: Any, reduce: Any, feature_layer: Any) -> None:
@@ -170,5 +175,10 @@ def _agree(names: str, axis: str, first: int, second: int) -> None:
 
 
 def _floating(name: str, array: Any) -> None:
-    if "float" not in str(array.dtype):
-        raise TypeError(f"{name} must be an array of floating-point numbers, got {array.dtype}")
+    if "float" not in _dtype(array):
+        raise TypeError(f"{name} must be an array of floating-point numbers, got {_dtype(array)}")
+
+
+def _dtype(array: Any) -> str:
+    """The same name in every framework: 'int32', where torch says 'torch.int32'."""
+    return str(array.dtype).rpartition(".")[2]

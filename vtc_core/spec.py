@@ -71,6 +71,7 @@ def select(scores: Float[np.ndarray, "batch tokens"], keep: SupportsIndex) -> In
 
     The order is total: of equal scores the lower index wins, -0.0 equals 0.0, +inf is first and NaN last, after -inf.
     """
+    scores = scores.astype(_wide(scores))  # exact; in bfloat16 (ml_dtypes) the next line would not hold
     ranked = np.argsort(-scores, axis=-1, kind="stable")  # NumPy sorts NaN to the end, among equals by index
     return np.sort(ranked[:, : int(keep)], axis=-1)
 

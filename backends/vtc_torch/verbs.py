@@ -61,8 +61,12 @@ def select(scores: Float[Tensor, "batch tokens"], keep: SupportsIndex) -> Int64[
 def gather(
     features: Shaped[Tensor, "batch tokens dim"], indices: Integer[Tensor, "batch keep"]
 ) -> Shaped[Tensor, "batch keep dim"]:
-    """S5: a copy of the kept tokens, bit for bit; differentiable in `features`. `indices` lie in [0, tokens)."""
-    return features.gather(1, indices.long().unsqueeze(-1).expand(-1, -1, features.shape[-1]))
+    """S5: a copy of the kept tokens, bit for bit; differentiable in `features`. `indices` lie in [0, tokens).
+
+    By indexing, since `torch.gather` makes one NaN of all NaN in bfloat16.
+    """
+    rows = torch.arange(len(features), device=features.device).unsqueeze(1)
+    return features[rows, indices.long()]
 
 
 @checks.before(checks.prune)

@@ -51,6 +51,8 @@ REFUSALS: list[tuple[str, tuple[Any, ...], type[Exception], str]] = [
     ("select", (SCORES, 2.0), TypeError, KEEP + "2.0"),
     ("select", (SCORES, True), TypeError, KEEP + "True"),
     ("select", (SCORES, None), TypeError, KEEP + "None"),
+    ("select", (SCORES, np.array(3.0)), TypeError, KEEP + "array(3.)"),
+    ("select", (SCORES, np.array([3, 4])), TypeError, KEEP + "array([3, 4])"),
     ("select", (SCORES, "4"), TypeError, KEEP + "'4'"),
     ("select", (np.zeros((2, 0)), 1), ValueError,
      "keep must be an integer in [1, 0] (the number of patch tokens), got 1"),

@@ -83,7 +83,7 @@ def test_s2_float64_stays_float64():
         ([5.0], 1, [0]),
     ],
 )
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16, np.float32, np.float64])
 def test_s3_select(scores, keep, kept, dtype):
     indices = select(np.array([scores], dtype), keep)
     assert indices.dtype.kind == "i"

@@ -69,6 +69,12 @@ def test_s5_gather_passes_gradients_to_kept_tokens_only():
     assert features.grad.tolist() == [[[0, 0], [1, 1], [0, 0], [1, 1]]]
 
 
+@pytest.mark.parametrize(("dtype", "kind"), [(torch.bfloat16, torch.int16), (torch.float16, torch.int16)])
+def test_s5_gather_keeps_the_payload_of_nan(dtype, kind):
+    bits = torch.tensor([[[0x7FC0], [0x7FC1], [-0x40], [-0x8000]]], dtype=kind)
+    assert torch.equal(vtc_torch.gather(bits.view(dtype), torch.tensor([[0, 1, 2, 3]])).view(kind), bits)
+
+
 def test_s5_gather_takes_any_integer_indices():
     features = torch.arange(8.0).reshape(1, 4, 2)
     assert vtc_torch.gather(features, torch.tensor([[1, 3]], dtype=torch.int32)).tolist() == [[[2, 3], [6, 7]]]
