@@ -1,0 +1,63 @@
+"""`vtc ask`: one question about one picture, and what it cost."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import typer
+from PIL import Image
+
+from . import answering, models, progress
+
+
+def ask(
+    picture: Image.Image,
+    question: str,
+    model: str | None,
+    keep: int | None,
+    layers: int,
+    reduce: str,
+    max_new_tokens: int,
+    device: str,
+    dtype: str,
+) -> None:
+    """Print the answer, the tokens spent, and the seconds of encoder and language model."""
+    place = models.pick_device(device)
+    plan = models.plan(model, keep, layers, reduce)
+    llava, processor = models.load_llava(plan, place, dtype)
+    with progress.without_chatter(), progress.waiting("answering"):
+        inputs = answering.encode(llava, processor, [picture], [question])
+        with stopwatch(llava) as seconds:
+            ids = answering.generate(llava, inputs, max_new_tokens)
+    typer.echo(answering.words(processor, ids)[0])
+    typer.echo(plan.counted)
+    spent = ", ".join(f"{part} {seconds[part]:.3f} s" for part in ("encoder", "language model"))
+    typer.echo(f"{spent} ({ids.shape[1]} new tokens; {place.type}, {str(llava.dtype).removeprefix('torch.')})")
+
+
+@contextmanager
+def stopwatch(model: Any) -> Iterator[dict[str, float]]:
+    """Seconds of a patched model's encoder (vision tower and projector) and of everything else, filled at the end."""
+
+    def now() -> float:
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+        return time.perf_counter()
+
+    starts: list[float] = []
+    ends: list[float] = []
+    seconds: dict[str, float] = {}
+    hooks = [
+        model.vtc.encoder.register_forward_pre_hook(lambda *_: starts.append(now())),
+        model.model.multi_modal_projector.register_forward_hook(lambda *_: ends.append(now())),
+    ]
+    begin = now()
+    try:
+        yield seconds
+    finally:
+        for hook in hooks:
+            hook.remove()
+    seconds["encoder"] = sum(ends) - sum(starts)
+    seconds["language model"] = now() - begin - seconds["encoder"]

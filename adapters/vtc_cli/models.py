@@ -1,0 +1,119 @@
+"""What `--model`, `--keep`, `--layers` and `--device` mean: a checkpoint that loads, and numbers that fit it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from transformers import AutoConfig
+
+import vtc_tiny
+from vtc_core import checks
+from vtc_torch.loading import clip_config, size_of_config
+
+from . import progress
+from .errors import BadUsage, reason
+
+SHARE = 9  # one token in nine is kept when --keep is left out: 64 of 576, the paper's smallest budget
+
+
+class Plan(NamedTuple):
+    """One checkpoint, and what will be kept of its tokens."""
+
+    source: str
+    name: str  # short, for a title
+    tokens: int
+    keep: int
+    layers: int
+    reduce: str
+    counted: str  # "64 of 576 visual tokens", and where the 64 comes from
+
+
+def plan(model: str | None, keep: int | None, layers: int = 3, reduce: str = "sum") -> Plan:
+    """Find the checkpoint and check the numbers against its config, before any weights are read."""
+    source = find(model)
+    with refusing(source):
+        config = AutoConfig.from_pretrained(source)
+        tokens, depth = size_of_config(clip_config(config, source))
+    kept = max(1, round(tokens / SHARE)) if keep is None else keep
+    try:
+        checks.encoder(tokens, depth, kept, layers, reduce, getattr(config, "vision_feature_layer", -2))
+    except (ValueError, TypeError) as error:
+        raise BadUsage(str(error)) from error
+    why = f" (1/{SHARE}, as --keep is not given)" if keep is None else ""
+    name = "the embedded model" if model is None else Path(model).name
+    return Plan(source, name, tokens, kept, layers, reduce, f"{kept} of {tokens} visual tokens{why}")
+
+
+def find(model: str | None) -> str:
+    """A folder, or a hub id that answers now; without `--model` the embedded model, and that is said."""
+    if model is None:
+        progress.note("no --model given: the embedded model, which knows coloured shapes in small pictures only")
+        return str(vtc_tiny.PATH)
+    if Path(model).is_dir():
+        if not (Path(model) / "config.json").is_file():
+            raise BadUsage(f"--model {model} is a folder without a config.json: not a checkpoint")
+        return model
+    if Path(model).exists():
+        raise BadUsage(f"--model {model} is a file: a folder or a hub id is needed")
+    return _on_hub(model)
+
+
+def _on_hub(model: str) -> str:
+    """Asked for once and briefly: `from_pretrained` retries for minutes where there is no network."""
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        with progress.waiting(f"looking for {model} on the hub"):
+            HfApi().model_info(model, timeout=10)
+        return model
+    except HFValidationError:
+        raise BadUsage(f"--model {model}: no such folder, and not the form of a hub id either") from None
+    except Exception as error:  # whatever the HTTP client of the day raises
+        try:
+            return snapshot_download(model, local_files_only=True)  # a download of former days
+        except Exception:
+            raise BadUsage(
+                f"--model {model} is neither a folder nor reachable on the Hugging Face hub ({reason(error)})"
+            ) from error
+
+
+@contextmanager
+def loading(source: str) -> Iterator[None]:
+    """A spinner while a folder is read; from the hub, its own bars show the download. Bad checkpoints: bad usage."""
+    with refusing(source):
+        if not Path(source).is_dir():
+            yield
+            return
+        with progress.without_bars(), progress.waiting(f"loading {source}"):
+            yield
+
+
+@contextmanager
+def refusing(source: str) -> Iterator[None]:
+    """Whatever loaders raise about a checkpoint that is damaged, or is none, as bad usage."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:  # OSError, ValueError, KeyError, SafetensorError, UnpicklingError, ...
+        raise BadUsage(f"--model {source} cannot be loaded: {reason(error)}") from error
+
+
+def load_llava(plan: Plan, device: torch.device, dtype: str) -> tuple[Any, Any]:
+    """The patched (model, processor) of a plan, on the device."""
+    import vtc_llava
+
+    with loading(plan.source):
+        model, processor = vtc_llava.load(plan.source, plan.keep, plan.layers, plan.reduce, dtype=dtype)
+    return model.to(device), processor
+
+
+def pick_device(device: str) -> torch.device:
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise BadUsage("--device cuda: this torch finds no CUDA device")
+    return torch.device(device)

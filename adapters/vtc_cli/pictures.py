@@ -1,0 +1,84 @@
+"""Picture files: whatever cameras, scanners and editors write, as the 8-bit RGB that image processors expect."""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Shaped
+from PIL import Image, ImageOps
+
+from .errors import BadUsage
+
+MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # 178,956,970: where Pillow itself takes a file for an attack
+MAX_ASPECT = 100  # image processors scale the short side up to 336: a hair's breadth would become gigabytes
+
+
+def open_picture(path: Path) -> Image.Image:
+    """The picture in a file: upright (EXIF), on white where it is transparent, 16 bits scaled to 8.
+
+    Raises:
+        BadUsage: no such file, not a picture, damaged, or absurdly large.
+    """
+    try:
+        with warnings.catch_warnings():  # Pillow's remarks on size and metadata: what matters is refused below
+            warnings.simplefilter("ignore")
+            with Image.open(path) as image:
+                _check_size(path, image)
+                return to_rgb(ImageOps.exif_transpose(image))
+    except (FileNotFoundError, NotADirectoryError):
+        raise BadUsage(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise BadUsage(f"{path} is a folder, not a picture") from None
+    except PermissionError:
+        raise BadUsage(f"{path} cannot be read: permission denied") from None
+    except Image.DecompressionBombError as error:
+        raise BadUsage(f"{path} is absurdly large: more than {MAX_PIXELS:,} pixels, the limit") from error
+    except Image.UnidentifiedImageError as error:
+        if path.stat().st_size == 0:
+            raise BadUsage(f"{path} is empty (0 bytes)") from error
+        raise BadUsage(f"{path} is not a picture that can be read (PNG, JPEG, WebP, ...)") from error
+    except (BadUsage, MemoryError):
+        raise
+    except Exception as error:  # decoders of damaged files raise nearly anything
+        raise BadUsage(f"{path} is damaged or truncated ({error})") from error
+
+
+def _check_size(path: Path, image: Image.Image) -> None:
+    short, long = sorted(image.size)
+    if long > MAX_ASPECT * short:
+        size = f"{image.width} x {image.height} pixels"
+        raise BadUsage(f"{path} is {size}: one side may be at most {MAX_ASPECT} times the other")
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB of a picture in any of Pillow's modes."""
+    if image.mode == "I" or image.mode.startswith("I;16"):  # older Pillow reads 16-bit PNG as 32-bit "I"
+        return _gray(np.asarray(image), full_scales=(65535,))
+    if image.mode == "F":
+        return _gray(np.asarray(image), full_scales=(1, 255, 65535))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
+
+
+def _gray(values: Shaped[np.ndarray, "height width"], full_scales: tuple[int, ...]) -> Image.Image:
+    """Scale by the first usual full scale that holds the values, and by their own range when none does: no clipping."""
+    finite = np.where(np.isfinite(values), values, 0).astype(np.float32)
+    low, high = min(0.0, float(finite.min())), max(0.0, float(finite.max()))
+    full = high if low < 0 else next((scale for scale in full_scales if high <= scale), high)
+    return Image.fromarray(((finite - low) / (full - low) * 255).round().astype(np.uint8)).convert("RGB")
+
+
+def check_out(path: Path) -> None:
+    """Refuse a place where no PNG can be written, before any work is done for it."""
+    folder = path.parent
+    if path.suffix.lower() != ".png":
+        raise BadUsage(f"--out {path} must end in .png")
+    if path.is_dir():
+        raise BadUsage(f"--out {path} is a folder")
+    if not folder.is_dir():
+        raise BadUsage(f"--out {path}: there is no folder {folder}")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise BadUsage(f"--out {path} cannot be written: permission denied")

@@ -1,0 +1,62 @@
+"""What is said on stderr while work goes on: notes, spinners, bars. stdout holds results only."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
+
+T = TypeVar("T")
+
+
+def note(text: str) -> None:
+    """An aside, dim where the terminal can."""
+    Console(stderr=True).print(text, style="dim", highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[None]:
+    """A spinner, on a terminal only."""
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Callable[[T], T]]:
+    """A bar that goes away when done. What is yielded moves it on and hands back what it is given."""
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(what, total=total)
+
+        def step(result: T) -> T:
+            progress.advance(task)
+            return result
+
+        yield step
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Without transformers' own bars; its warnings (a checkpoint with tensors missing) still show."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Without transformers' remarks on generation settings that greedy decoding leaves unused."""
+    from transformers.utils import logging
+
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)

@@ -1,0 +1,108 @@
+"""`vtc ask`: the answer, what it cost, and refusals."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from small_models import make_llava, make_processor
+from typer.testing import Result
+
+import vtc_llava
+from vtc_cli import answering
+from vtc_cli.ask import stopwatch
+from vtc_cli.pictures import open_picture
+
+Vtc = Callable[..., Result]
+SECONDS = re.compile(r"encoder (\d+\.\d{3}) s, language model (\d+\.\d{3}) s \((\d+) new tokens; cpu, (\w+)\)")
+
+
+def test_a_llava_15_shaped_checkpoint(vtc: Vtc, photo: Path, llava_15: Path):
+    """The real loading path: published names, 576 tokens, 24 layers 1024 wide."""
+    result = vtc("ask", photo, "what color is the star ?", "--model", llava_15, "--keep", 64, "--max-new-tokens", 4)
+    assert result.exit_code == 0, result.output
+    answer, spent, seconds = result.stdout.splitlines()
+    assert answer
+    assert spent == "64 of 576 visual tokens"
+    found = SECONDS.fullmatch(seconds)
+    assert found
+    assert found[4] == "bfloat16"
+    assert float(found[1]) > float(found[2]) > 0  # a large tower before a small language model
+
+
+def test_the_answer_is_that_of_a_patched_model(vtc: Vtc, photo: Path, checkpoint: Path):
+    result = vtc("ask", photo, "how many red ?", "--model", checkpoint, "--keep", 9, "--max-new-tokens", 6)
+    model, processor = vtc_llava.load(str(checkpoint), keep=9)
+    prompt = "USER: <image>\nhow many red ? ASSISTANT:"
+    inputs = processor(images=open_picture(photo), text=prompt, return_tensors="pt")
+    with torch.inference_mode():
+        ids = model.generate(**inputs, max_new_tokens=6, do_sample=False)
+    expected = processor.decode(ids[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+    answer, spent, seconds = result.stdout.splitlines()
+    assert answer == expected.strip()
+    assert spent == "9 of 36 visual tokens"
+    assert SECONDS.fullmatch(seconds)
+    assert result.stderr == ""
+
+
+def test_one_token_in_nine_when_keep_is_left_out(vtc: Vtc, photo: Path, checkpoint: Path):
+    result = vtc("ask", photo, "what ?", "--model", checkpoint, "--max-new-tokens", 1)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1] == "4 of 36 visual tokens (1/9, as --keep is not given)"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_dtype(vtc: Vtc, photo: Path, checkpoint: Path, dtype: str):
+    result = vtc("ask", photo, "what ?", "--model", checkpoint, "--dtype", dtype, "--device", "cpu", "--reduce", "max")
+    assert result.exit_code == 0, result.output
+    assert f"; cpu, {dtype})" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--keep", 0], "keep must be an integer in [1, 36] (the number of patch tokens), got 0"),
+        (["--keep", 37], "keep must be an integer in [1, 36] (the number of patch tokens), got 37"),
+        (["--layers", 5], "layers must be an integer in [1, 4] (the layers up to the feature layer), got 5"),
+    ],
+)
+def test_numbers_that_do_not_fit_the_model(vtc: Vtc, photo: Path, checkpoint: Path, options: list, message: str):
+    result = vtc("ask", photo, "what ?", "--model", checkpoint, *options)
+    assert (result.exit_code, result.stderr, result.stdout) == (2, f"vtc: {message}\n", "")
+
+
+@pytest.mark.parametrize("question", ["", "  ", "what is <image> ?"])
+def test_questions_that_are_none(vtc: Vtc, photo: Path, checkpoint: Path, question: str):
+    result = vtc("ask", photo, question, "--model", checkpoint)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("vtc: QUESTION must be words")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is one")
+def test_no_cuda(vtc: Vtc, photo: Path, checkpoint: Path):
+    result = vtc("ask", photo, "what ?", "--model", checkpoint, "--device", "cuda")
+    assert (result.exit_code, result.stderr) == (2, "vtc: --device cuda: this torch finds no CUDA device\n")
+
+
+def test_the_prompt_follows_the_checkpoint():
+    processor = make_processor()
+    assert answering.prompt(processor, "what ?") == "USER: <image>\nwhat ? ASSISTANT:"
+    processor.chat_template = (
+        "{% for message in messages %}{% for part in message['content'] %}"
+        "{{ '<image>' if part['type'] == 'image' else '|' + part['text'] }}{% endfor %}{% endfor %}"
+        "{% if add_generation_prompt %}>{% endif %}"
+    )
+    assert answering.prompt(processor, "what ?") == "<image>|what ?>"
+
+
+def test_the_stopwatch_splits_all_of_the_time_and_leaves_no_hook(photo: Path):
+    model, processor = make_llava(), make_processor()
+    with vtc_llava.patch(model, processor, keep=4) as handle:
+        inputs = answering.encode(model, processor, [open_picture(photo)], ["what ?"])
+        with stopwatch(model) as seconds:
+            answering.generate(model, inputs, max_new_tokens=3)
+        assert set(seconds) == {"encoder", "language model"}
+        assert min(seconds.values()) > 0
+        assert not handle.encoder._forward_pre_hooks
+        assert not model.model.multi_modal_projector._forward_hooks

@@ -1,0 +1,62 @@
+"""`vtc demo` on the embedded model: these tests need its weights."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+import vtc_tiny
+
+Vtc = Callable[..., Result]
+
+
+def test_table_picture_and_summary(vtc: Vtc, tmp_path: Path):
+    result = vtc("demo", "--scenes", 2, "--seed", 7)
+    assert result.exit_code == 0, result.output
+    questions = [question for seed in (7, 8) for question in vtc_tiny.questions(vtc_tiny.scene(seed))]
+    assert result.stdout.startswith("The embedded LLaVA with 16 of its 144 visual tokens")
+    for question in questions:
+        assert question.text in result.stdout
+    *_, verdict, out = result.stdout.splitlines()
+    assert out == "vtc-demo.png"
+    assert f" of {len(questions)} with all 144 tokens" in verdict
+    assert verdict.endswith(" with 16 of 144 visual tokens (1/9, as --keep is not given)")
+    assert result.stdout.count("✓") + result.stdout.count("✗") == 2 * len(questions)
+    with Image.open(tmp_path / "vtc-demo.png") as image:
+        assert image.format == "PNG"
+        assert image.width > 1500
+
+
+def test_all_tokens_give_the_same_answers_twice(vtc: Vtc):
+    result = vtc("demo", "--scenes", 1, "--keep", 144, "--out", "all.png")
+    assert result.exit_code == 0, result.output
+    answers = [re.split("[✓✗]", line)[1:] for line in result.stdout.splitlines() if "✓" in line or "✗" in line]
+    assert len(answers) == 8
+    assert all(complete.strip() == few.strip() for complete, few in answers)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seed", 999_999, "--scenes", 2], "--seed must be in [0, 999998] (scenes held out), got 999999"),
+        (["--out", "nowhere/a.png"], "--out nowhere/a.png: there is no folder nowhere"),
+    ],
+)
+def test_refusals(vtc: Vtc, words: list, message: str):
+    result = vtc("demo", *words)
+    assert (result.exit_code, result.stderr) == (2, f"vtc: {message}\n")
+
+
+def test_a_terminal_without_the_letters(tmp_path: Path):
+    """As the script itself: check marks become question marks, which is no failure."""
+    main = [sys.executable, "-c", "from vtc_cli.app import main; main()", "demo", "--scenes", "1"]
+    ascii_only = os.environ | {"PYTHONIOENCODING": "ascii"}
+    done = subprocess.run(main, capture_output=True, text=True, cwd=tmp_path, env=ascii_only)
+    assert done.returncode == 0, done.stderr
+    assert "? yes" in done.stdout or "? no" in done.stdout

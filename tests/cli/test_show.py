@@ -1,0 +1,88 @@
+"""`vtc show`: the file it writes, and that it reads no language model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from small_models import make_processor, make_tower
+from transformers import AutoImageProcessor
+from typer.testing import Result
+
+import vtc_tiny
+from vtc_cli.pictures import open_picture
+from vtc_cli.show import as_seen
+
+Vtc = Callable[..., Result]
+
+
+def test_a_picture_is_written(vtc: Vtc, photo: Path, checkpoint: Path, tmp_path: Path):
+    result = vtc("show", photo, "--model", checkpoint, "--keep", 9, "--out", tmp_path / "seen.png")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"{tmp_path / 'seen.png'}: 9 of 36 visual tokens\n"
+    with Image.open(tmp_path / "seen.png") as image:
+        assert image.format == "PNG"
+        assert image.width > 1500
+        assert image.height > 500
+
+
+def test_defaults(vtc: Vtc, photo: Path, checkpoint: Path, tmp_path: Path):
+    result = vtc("show", photo, "--model", checkpoint)
+    assert result.stdout == "kept.png: 4 of 36 visual tokens (1/9, as --keep is not given)\n"
+    assert (tmp_path / "kept.png").is_file()
+
+
+def test_kept_patches_are_bright_in_the_file(vtc: Vtc, checkpoint: Path, tmp_path: Path):
+    """A white picture: what is white between the panels' edges was kept, the rest is dark."""
+    Image.new("RGB", (24, 24), "white").save(tmp_path / "white.png")
+    bright = {}
+    for keep in (9, 36):
+        assert vtc("show", "white.png", "--model", checkpoint, "--keep", keep, "--out", "o.png").exit_code == 0
+        with Image.open(tmp_path / "o.png") as image:
+            panel = np.asarray(image.convert("L"), float)[150:650, 590:1100]  # inside the middle panel
+        bright[keep] = (panel > 250).mean()
+    assert bright[36] == 1
+    assert 0.15 < bright[9] < 0.35  # 9 of 36, and the outline
+
+
+def test_only_the_tower_is_read(vtc: Vtc, photo: Path, checkpoint: Path, tmp_path: Path):
+    folder = tmp_path / "tower-only"
+    folder.mkdir()
+    for file in checkpoint.iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    weights = load_file(folder / "model.safetensors")
+    tower = {name: tensor for name, tensor in weights.items() if "vision_tower" in name}
+    assert 0 < len(tower) < len(weights)
+    save_file(tower, folder / "model.safetensors", metadata={"format": "pt"})
+    assert vtc("show", photo, "--model", folder).exit_code == 0
+
+
+def test_a_bare_clip_checkpoint(vtc: Vtc, photo: Path, tmp_path: Path):
+    make_tower().save_pretrained(tmp_path / "clip")
+    make_processor().image_processor.save_pretrained(tmp_path / "clip")
+    result = vtc("show", photo, "--model", tmp_path / "clip", "--keep", 1)
+    assert (result.exit_code, result.stdout) == (0, "kept.png: 1 of 36 visual tokens\n")
+
+
+def test_as_seen_undoes_the_normalisation(checkpoint: Path, photo: Path):
+    picture = open_picture(photo).resize((24, 24))  # the processor's own size: nothing is resized or cropped
+    processor = AutoImageProcessor.from_pretrained(checkpoint)
+    pixels = processor(images=picture, return_tensors="pt")["pixel_values"][0].numpy()
+    assert (as_seen(pixels, processor) == np.asarray(picture)).all()
+
+
+@pytest.mark.parametrize("out", ["nowhere/kept.png", "kept.jpg"])
+def test_a_bad_place_is_refused_before_the_work(vtc: Vtc, out: str):
+    result = vtc("show", "no-such.png", "--model", "no-such-model", "--out", out)
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"vtc: --out {out}")
+
+
+def test_the_embedded_model_is_said(vtc: Vtc, tmp_path: Path):
+    """Needs the embedded weights."""
+    vtc_tiny.scene(0).image.save(tmp_path / "scene.png")
+    result = vtc("show", "scene.png")
+    assert result.stdout == "kept.png: 16 of 144 visual tokens (1/9, as --keep is not given)\n"
+    assert result.stderr.startswith("no --model given: the embedded model")
