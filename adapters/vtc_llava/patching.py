@@ -68,7 +68,8 @@ def load(
     `model_kwargs` go to transformers' `from_pretrained`: `dtype`, `device_map`, `attn_implementation`, `revision`, ...
 
     Raises:
-        OSError: no checkpoint there. ValueError: as `patch`.
+        OSError: no checkpoint there.
+        ValueError: as `patch`; or tensors are missing (they are named).
     """
     hub_kwargs = loading.hub_kwargs(model_kwargs)
     config = AutoConfig.from_pretrained(path_or_id, **hub_kwargs)
@@ -78,8 +79,9 @@ def load(
         *loading.size_of_config(config.vision_config), keep, layers, reduce, config.vision_feature_layer
     )  # before gigabytes are read
     processor = AutoProcessor.from_pretrained(path_or_id, **hub_kwargs)
-    model = family.MODEL.from_pretrained(path_or_id, **model_kwargs).eval()
-    patch(model, processor, keep, layers, reduce)
+    model, info = family.MODEL.from_pretrained(path_or_id, output_loading_info=True, **model_kwargs)
+    loading.require_all(info, f"{path_or_id} lacks tensors of the model")
+    patch(model.eval(), processor, keep, layers, reduce)
     return model, processor
 
 

@@ -34,7 +34,7 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="the checkpoint folder to write")
     parser.add_argument("--tower-steps", type=int, default=5000, help="batches of stage 1 (default: %(default)s)")
-    parser.add_argument("--answer-steps", type=int, default=4000, help="batches of stage 2 (default: %(default)s)")
+    parser.add_argument("--answer-steps", type=int, default=5000, help="batches of stage 2 (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=32, help="pictures per step (default: %(default)s)")
     options = parser.parse_args()
     train(options.out, options.tower_steps, options.answer_steps, options.batch)

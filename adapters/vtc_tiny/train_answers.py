@@ -6,7 +6,7 @@ question see the image and itself, which makes it the same computation as asking
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import nn
 from torch.nn.functional import cross_entropy
 from tqdm import tqdm
@@ -21,6 +21,7 @@ TOKENS = 144
 PROMPT = "USER: <image>\n{} ASSISTANT:"  # what the chat template makes of one picture and one question
 SLOT = 11  # tokens, the longest question with its answer and </s>
 GAP = 64  # tokens, the longest dialogue that training pretends lies between the image and a question
+BLIND = 0.25  # of the pictures are withheld from their questions
 IGNORE = -100
 
 _encode = tokenizer().encode
@@ -39,11 +40,16 @@ def slots(asked: list[Question]) -> tuple[Int[torch.Tensor, "slots slot"], Int[t
     return ids, labels
 
 
-def block_mask() -> Bool[torch.Tensor, "1 1 length length"]:
-    """True where a token (row) sees another (column): the past, without the other questions."""
+def block_mask(blind: Bool[torch.Tensor, " batch"]) -> Bool[torch.Tensor, "batch 1 length length"]:
+    """True where a token (row) sees another (column): the past, without the other questions.
+
+    The questions of a `blind` picture do not see it either: they are text alone, as language models have read much of.
+    """
     slot = torch.cat([torch.zeros(len(PREFIX)), torch.arange(1, PER_SCENE + 1).repeat_interleave(SLOT)])
     same = (slot[:, None] == slot) | (slot == 0)
-    return (same & torch.ones_like(same).tril())[None, None]
+    image = torch.arange(len(slot)).ge(PREFIX.index(IMAGE)) & (slot == 0)
+    unseen = blind[:, None, None] & image & (slot[:, None] > 0)  # batch length length
+    return ((same & torch.ones_like(same).tril()) & ~unseen)[:, None]
 
 
 def image_places(batch: int) -> Int[torch.Tensor, "batch tokens"]:
@@ -69,9 +75,13 @@ def positions(
 
 
 def answer_logits(
-    model: LlavaForConditionalGeneration, pixels: torch.Tensor, ids: torch.Tensor, at: torch.Tensor
-) -> torch.Tensor:
-    """(batch 3 height width), (batch slots slot), positions (batch length) -> (batch slots slot vocabulary)
+    model: LlavaForConditionalGeneration,
+    pixels: Float[torch.Tensor, "batch 3 height width"],
+    ids: Int[torch.Tensor, "batch slots slot"],
+    at: Int[torch.Tensor, "batch length"],
+    blind: Bool[torch.Tensor, " batch"],
+) -> Float[torch.Tensor, "batch slots slot vocabulary"]:
+    """Run the model on pictures and their questions, with the positions `at`.
 
     The logits at a place are the model's prediction of the token at the next one.
     """
@@ -82,7 +92,7 @@ def answer_logits(
     before = embed(torch.tensor(PREFIX[: PREFIX.index(IMAGE)])).expand(batch, -1, -1)
     inputs = torch.cat([before, model.model.multi_modal_projector(seen), embed(ids.flatten(1))], dim=1)
     states = model.model.language_model(
-        inputs_embeds=inputs, attention_mask=block_mask(), position_ids=at, use_cache=False
+        inputs_embeds=inputs, attention_mask=block_mask(blind), position_ids=at, use_cache=False
     ).last_hidden_state
     return model.lm_head(states[:, len(PREFIX) :]).unflatten(1, (PER_SCENE, SLOT))
 
@@ -98,7 +108,7 @@ def accuracy(model: LlavaForConditionalGeneration, pictures: int = 128) -> dict[
     scenes = [scene(seed) for seed in HELD_OUT_SEEDS[-pictures:]]
     pixels, ids, labels = _collate(scenes)
     stock = positions(torch.arange(TOKENS).expand(pictures, -1), torch.zeros(ids.shape[:2], dtype=torch.long))
-    guess = answer_logits(model, pixels, ids, stock).argmax(-1)
+    guess = answer_logits(model, pixels, ids, stock, torch.zeros(pictures, dtype=torch.bool)).argmax(-1)
     good = ((guess[..., :-1] == labels[..., 1:]) | (labels[..., 1:] == IGNORE)).all(-1)
     kinds = np.array([[question.kind for question in questions(s)] for s in scenes])
     return {kind: float(good.numpy()[kinds == kind].mean()) for kind in KINDS} | {"all": good.float().mean().item()}
@@ -114,8 +124,10 @@ def train_answers(model: LlavaForConditionalGeneration, steps: int, batch: int, 
     bar = tqdm(batches(seeds, batch, _collate), "answers", steps, mininterval=10)
     for step, (pixels, ids, labels) in enumerate(bar, 1):
         at = positions(image_places(len(pixels)), torch.randint(0, GAP + 1, ids.shape[:2]))
+        blind = torch.rand(len(pixels)) < BLIND
+        labels[blind] = labels[blind].where(labels[blind] == EOS, IGNORE)  # text alone tells where an answer ends
         with torch.autocast("cpu", torch.bfloat16):  # 1.5 times the speed of float32 where the CPU has bfloat16
-            logits = answer_logits(model, pixels, ids, at)
+            logits = answer_logits(model, pixels, ids, at, blind)
         loss = cross_entropy(logits[..., :-1, :].flatten(0, 2).float(), labels[..., 1:].flatten(), ignore_index=IGNORE)
         optimizer.zero_grad()
         loss.backward()

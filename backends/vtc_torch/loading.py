@@ -73,10 +73,13 @@ def read_tower(path_or_hub_id: str, vision_config: CLIPVisionConfig, **model_kwa
         path_or_hub_id, config=vision_config, key_mapping=_TOWER_KEYS, output_loading_info=True, **model_kwargs
     )
     tower, info = loaded
-    if info["missing_keys"] or info["mismatched_keys"]:
-        absent = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-        raise ValueError(
-            f"{path_or_hub_id} lacks tensors of its vision tower ({len(absent)} in all): {', '.join(absent[:4])}"
-            f"{', ...' if len(absent) > 4 else ''}"
-        )
+    require_all(info, f"{path_or_hub_id} lacks tensors of its vision tower")
     return tower.eval()
+
+
+def require_all(info: dict[str, Any], complaint: str) -> None:
+    """A ValueError unless a checkpoint held every tensor; transformers makes random numbers of the others."""
+    absent = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if absent:
+        more = ", ..." if len(absent) > 4 else ""
+        raise ValueError(f"{complaint} ({len(absent)} in all): {', '.join(absent[:4])}{more}")

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small_models import make_llava, make_processor, make_tower, picture, same, siglip_config
 from transformers import AutoProcessor, LlamaConfig, LlamaForCausalLM, LlavaForConditionalGeneration
 
@@ -292,6 +293,16 @@ def test_load_refuses_before_it_reads_weights(pair, tmp_path):
         vtc_llava.load(str(tmp_path), keep=37)
     make_tower().config.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match=r"known family \(llava\), got .* of model_type 'clip_vision_model'"):
+        vtc_llava.load(str(tmp_path), keep=5)
+
+
+def test_load_names_the_tensors_that_a_checkpoint_lacks(pair, tmp_path):
+    for part in pair:
+        part.save_pretrained(tmp_path)
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors["multi_modal_projector.linear_1.weight"]
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks tensors of the model \(1 in all\): .*projector\.linear_1\.weight"):
         vtc_llava.load(str(tmp_path), keep=5)
 
 

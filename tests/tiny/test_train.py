@@ -58,7 +58,8 @@ def test_packed_questions_are_answered_as_if_asked_alone(untrained):
     stock: Any = processor()
     with torch.no_grad():
         at = positions(torch.arange(TOKENS)[None], torch.zeros(1, 8, dtype=torch.long))
-        packed = answer_logits(untrained, pixel_values([scene]), ids[None], at)[0]
+        seen = torch.tensor([False])
+        packed = answer_logits(untrained, pixel_values([scene]), ids[None], at, seen)[0]
         for i, question in enumerate(asked):
             inputs = stock(images=[scene.image], text=PROMPT.format(question.text), return_tensors="pt")
             alone = untrained(**inputs).logits[0, len(PREFIX) :]
