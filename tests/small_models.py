@@ -52,7 +52,8 @@ def make_tower(attention="sdpa", **geometry: Any) -> CLIPVisionModel:
 def sharpen(tower: CLIPVisionModel) -> CLIPVisionModel:
     with torch.no_grad():
         tower.embeddings.position_embedding.weight.mul_(25)
-        for layer in tower.encoder.layers:
+        layers: Any = tower.encoder.layers
+        for layer in layers:
             layer.self_attn.q_proj.weight.mul_(8)
             layer.self_attn.k_proj.weight.mul_(8)
     return tower

@@ -22,13 +22,12 @@ def before(check: Callable[..., None]) -> Callable[[Callable[P, R]], Callable[P,
     """Run `check` on a function's arguments before the function."""
 
     def decorate(fn: Callable[P, R]) -> Callable[P, R]:
-        @functools.wraps(fn)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
             check(*args, **kwargs)
             return fn(*args, **kwargs)
 
         checked.__code__ = checked.__code__.replace()  # torch.compile counts recompilations per code object
-        return checked
+        return functools.wraps(fn)(checked)
 
     return decorate
 
