@@ -13,7 +13,14 @@ PACKAGES = [ROOT / "vtc_core", *(p.parent for s in SHELVES for p in sorted(ROOT.
 SOURCES = [p for package in PACKAGES for p in sorted(package.rglob("*.py"))]
 
 FRAMEWORKS = ("torch", "transformers", "jax", "flax", "onnx", "onnxruntime", "tensorflow")
-ALLOWED = {"vtc_core": (), "vtc_torch": ("torch", "transformers"), "vtc_llava": ("torch", "transformers")}
+ALLOWED = {
+    "vtc_core": (),
+    "vtc_torch": ("torch", "transformers"),
+    "vtc_jax": ("jax", "flax"),
+    "vtc_onnx": ("onnx", "onnxruntime"),
+    "vtc_llava": ("torch", "transformers"),
+    "vtc_bench": (),
+}
 
 
 def imported_frameworks(statement):

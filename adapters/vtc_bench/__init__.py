@@ -1,0 +1,1 @@
+"""What pruning costs and saves: multiply-adds from the config, and interleaved timings."""
