@@ -1,0 +1,117 @@
+"""Multiply-adds of every way to run an encoder, from its geometry: the floor that a measured ratio is held against.
+
+Counted are the products of matrices (projections, attention, MLP, patch embedding), for one picture. Norms, softmax,
+activations and copies are not: they are what a measured ratio may lose, or win, against the floor.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+from vtc_core import checks, resolve_layers
+
+
+class Geometry(NamedTuple):
+    """The sizes of a CLIP vision tower that its cost depends on."""
+
+    tokens: int  # patch tokens, CLS excluded
+    dim: int
+    mlp: int  # hidden size of the MLP
+    depth: int
+    heads: int
+    patch: int  # side of a patch, in pixels
+
+    @property
+    def length(self) -> int:
+        """Tokens that attend to each other: CLS and all patches."""
+        return 1 + self.tokens
+
+    @property
+    def image_size(self) -> int:
+        """Side of a picture, in pixels."""
+        return math.isqrt(self.tokens) * self.patch
+
+
+# The towers of LLaVA-1.5 (openai/clip-vit-large-patch14-336) and of openai/clip-vit-base-patch16.
+GEOMETRIES = {
+    "vit-l-336": Geometry(tokens=576, dim=1024, mlp=4096, depth=24, heads=16, patch=14),
+    "vit-b-224": Geometry(tokens=196, dim=768, mlp=3072, depth=12, heads=12, patch=16),
+}
+
+
+def geometry_of(vision_config: Any) -> Geometry:
+    """The geometry that a CLIP vision configuration (`config.json`, transformers' attribute names) describes."""
+    tokens = (vision_config.image_size // vision_config.patch_size) ** 2
+    return Geometry(
+        tokens,
+        vision_config.hidden_size,
+        vision_config.intermediate_size,
+        vision_config.num_hidden_layers,
+        vision_config.num_attention_heads,
+        vision_config.patch_size,
+    )
+
+
+def whole(g: Geometry) -> int:
+    """All layers, as stock LLaVA runs its tower. The usual way to prune costs this too, and the maps' memory."""
+    return _embedding(g) + g.depth * _layer(g, g.length)
+
+
+def pruned(g: Geometry, keep: int, layers: int = 3, feature_layer: int = -2) -> int:
+    """What S8 needs and no more (design, section 4): layers up to the last useful one, CLS rows in K of them, and
+    in the last useful one keys and values for all, queries, attention and MLP for the `keep` chosen tokens."""
+    checks.encoder(g.tokens, g.depth, keep, layers, "sum", feature_layer)
+    last = checks.last_layer(g.depth, feature_layer)
+    rows = len(resolve_layers(layers, g.depth, feature_layer)) * g.length * g.dim
+    cls_query = g.dim * g.dim
+    return _embedding(g) + last * _layer(g, g.length) + rows + cls_query + _layer(g, keep)
+
+
+def _embedding(g: Geometry) -> int:
+    return g.tokens * g.dim * 3 * g.patch**2
+
+
+def _layer(g: Geometry, queries: int) -> int:
+    """One layer in which `queries` of the tokens go on, and all are attended to."""
+    keys_values = g.length * 2 * g.dim * g.dim
+    projections = queries * 2 * g.dim * g.dim  # queries and output
+    attention = 2 * queries * g.length * g.dim
+    return keys_values + projections + attention + queries * 2 * g.dim * g.mlp
+
+
+class Language(NamedTuple):
+    """The sizes of a decoder-only language model (Llama, Qwen2, Mistral) that its cost depends on."""
+
+    dim: int
+    mlp: int
+    depth: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+
+
+def language_of(text_config: Any) -> Language:
+    """The sizes in a language model's configuration (transformers' attribute names)."""
+    heads = text_config.num_attention_heads
+    return Language(
+        text_config.hidden_size,
+        text_config.intermediate_size,
+        text_config.num_hidden_layers,
+        heads,
+        getattr(text_config, "num_key_value_heads", None) or heads,
+        getattr(text_config, "head_dim", None) or text_config.hidden_size // heads,
+        text_config.vocab_size,
+    )
+
+
+def prefill(m: Language, length: int) -> int:
+    """A prompt of `length` tokens, up to the logits of its last: gated MLP, causal attention (half of the square)."""
+    width, kv_width = m.heads * m.head_dim, m.kv_heads * m.head_dim
+    token = 2 * m.dim * width + 2 * m.dim * kv_width + 3 * m.dim * m.mlp
+    attention = length * (length + 1) * width  # scores and mixing, each half a square
+    return m.depth * (length * token + attention) + m.dim * m.vocabulary
+
+
+def projector(g: Geometry, m: Language, tokens: int) -> int:
+    """LLaVA-1.5's: two linear layers."""
+    return tokens * (g.dim * m.dim + m.dim * m.dim)

@@ -1,0 +1,29 @@
+"""On what a figure was measured: processor, cores, versions, date."""
+
+import datetime
+import os
+import platform
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+
+def machine(packages: tuple[str, ...], device: str = "cpu") -> str:
+    """One line: processor (or GPU) and cores, versions of Python and of `packages`, today's date."""
+    versions = ", ".join(f"{name} {version(name)}" for name in packages)
+    today = datetime.datetime.now(datetime.UTC).date()
+    where = f"{_processor()}, {os.cpu_count()} cores" if device == "cpu" else _gpu()
+    return f"{where}; Python {platform.python_version()}, {versions}; {today}"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists() and (found := re.search(r"model name\s*: (.*)", cpuinfo.read_text())):
+        return found[1]
+    return platform.processor() or platform.machine()
+
+
+def _gpu() -> str:
+    import torch
+
+    return f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"

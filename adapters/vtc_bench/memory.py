@@ -1,0 +1,63 @@
+"""Peak memory of one run in a fresh process: what it takes above the loaded model.
+
+On the CPU the resident set is read from Linux' /proc, on CUDA the allocator's own figure.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from . import torch_encoder
+from .costs import Geometry
+
+# glibc otherwise keeps freed tensors below 32 MB for later, and the resident set depends on luck.
+PROMPT_FREE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+
+
+def peak(g: Geometry, name: str, batch: int, keep: int, layers: int, device: str = "cpu") -> int:
+    """Bytes that the run `name` of `torch_encoder.runs` takes at its peak; measured in a new process.
+
+    Raises:
+        RuntimeError: the process failed; its last line says why.
+    """
+    what = json.dumps([g, name, batch, keep, layers, device])
+    done = subprocess.run(
+        [sys.executable, "-m", "vtc_bench.memory", what], capture_output=True, text=True, env=os.environ | PROMPT_FREE
+    )
+    if done.returncode:
+        raise RuntimeError(f"measuring {name!r} failed: {(done.stderr.strip().splitlines() or ['killed'])[-1]}")
+    return int(done.stdout)
+
+
+def _measure(g: Geometry, name: str, batch: int, keep: int, layers: int, device: str) -> int:
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    small = torch_encoder.pixels(g, 1, device, dtype)
+    run = torch_encoder.runs(g, small, keep, layers, only=(name,))[name]
+    run()  # thread pools, packed weights, cuBLAS workspaces: not the run's own
+    small.data = torch_encoder.pixels(g, batch, device, dtype)
+    if device == "cpu":
+        before = _resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the high-water mark
+        run()
+        return _resident("VmHWM") - before
+    before = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    run()
+    return torch.cuda.max_memory_allocated() - before
+
+
+def _resident(field: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    found = re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found, f"no {field} in /proc/self/status"
+    return int(found[1]) * 1024
+
+
+if __name__ == "__main__":
+    geometry, *rest = json.loads(sys.argv[1])
+    print(_measure(Geometry(*geometry), *rest))

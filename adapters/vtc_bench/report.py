@@ -1,0 +1,115 @@
+"""What `vtc bench` prints and `benchmarks/` records: measurements as markdown, each a single interleaved run.
+
+A backend's encoder is benchmarked by a module `<backend>_encoder.py` with two names:
+- `float32_runs(g, batch, keep, layers)`: name to run; the first is pruned and returns `Pruned`, the second runs the
+  whole tower, its last layer too, and returns the features (batch tokens dim); more may follow;
+- `PACKAGES`: those whose versions belong to the figures.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import costs
+from .costs import Geometry
+from .timing import interleaved, ratio, spread, table
+
+BACKENDS = ("torch", "compile", "onnx", "jax")
+
+
+class Report(NamedTuple):
+    """Markdown, and the packages whose versions belong to it."""
+
+    body: str
+    packages: tuple[str, ...]
+
+
+def encoder(backend: str, name: str, batch: int = 4, keep: int = 64, layers: int = 3, rounds: int = 5) -> Report:
+    """Pruned against whole (and, in torch, against the usual way) for the geometry `name`, on the CPU in float32."""
+    g = costs.GEOMETRIES[name]
+    subject = import_module(f".{backend}_encoder", __package__)
+    runs: Mapping[str, Callable[[], Any]] = subject.float32_runs(g, batch, keep, layers)
+    pruned, whole, *others = runs
+    difference = largest_difference(runs[pruned](), runs[whole]())
+    seconds = interleaved(runs, rounds, title=f"{backend} encoder")
+    floor = costs.pruned(g, keep, layers) / costs.whole(g)
+    note = f"{_setting(name, batch, keep, layers, rounds)} Largest difference of a kept feature: {difference:.1e}."
+    return Report(f"{table(seconds, pruned, dict.fromkeys((whole, *others), floor))}\n\n{note}", subject.PACKAGES)
+
+
+def largest_difference(pruned: Any, features: Any) -> float:
+    """Of kept features from those of the whole tower (batch tokens dim), at the kept indices; arrays of any backend."""
+    kept, indices, whole = (np.asarray(x) for x in (pruned.features, pruned.indices, features))
+    return float(np.abs(kept - np.take_along_axis(whole, indices[..., None], 1)).max())
+
+
+def memory(name: str, batch: int = 4, keep: int = 64, layers: int = 3) -> Report:
+    """Peak memory above the loaded model of pruned, whole and the usual way, a fresh process each."""
+    from . import torch_encoder
+    from .memory import peak
+
+    bytes_of = {run: peak(costs.GEOMETRIES[name], run, batch, keep, layers) for run in torch_encoder.NAMES}
+    whole = bytes_of[torch_encoder.WHOLE]
+    added = {run: taken - whole for run, taken in bytes_of.items()}
+    rows = ["| | peak MB above the loaded model | added to unpruned, MB |", "|---|---|---|"]
+    rows += [f"| {run} | {taken / 1e6:.1f} | {added[run] / 1e6:+.1f} |" for run, taken in bytes_of.items()]
+    share = added[torch_encoder.PRUNED] / added[torch_encoder.USUAL]
+    note = f"Pruned adds {share:+.1%} of what the usual way adds. {_setting(name, batch, keep, layers)}"
+    return Report("\n".join(rows) + f"\n\n{note}", torch_encoder.PACKAGES)
+
+
+def prefill(name: str, language: str, batch: int = 1, keep: int = 64, layers: int = 3, rounds: int = 5) -> Report:
+    """The language model with all visual tokens and with `keep`: prefill, end to end, and the tokens after it."""
+    from . import prefill as subject
+    from . import torch_encoder
+
+    g, config = costs.GEOMETRIES[name], subject.LANGUAGE_MODELS[language]()
+    runs = subject.runs(g, config, torch_encoder.pixels(g, batch), keep, layers)
+    seconds = interleaved(runs, rounds, title="prefill")
+    floors = subject.floors(g, costs.language_of(config), keep, layers)
+    rows = [
+        f"| | all {g.tokens}: median s | {keep} kept: median s | kept / all | min-max | floor | measured / floor |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for what in subject.WORK:
+        of = {count: f"{what}, {count}" for count in (g.tokens, keep)}
+        whole, kept = (spread(seconds[of[count]]).median for count in (g.tokens, keep))
+        r = ratio(seconds, of[keep], of[g.tokens])
+        against = f"{floors[what]:.3f} | {r.median / floors[what]:.2f}" if what in floors else "- | -"
+        rows.append(f"| {what} | {whole:.3g} | {kept:.3g} | {r.median:.3f} | {r.low:.3f}-{r.high:.3f} | {against} |")
+    rates = [subject.STEPS / spread(seconds[f"{subject.DECODE}, {count}"]).median for count in (g.tokens, keep)]
+    note = (
+        f"{subject.END_TO_END.capitalize()} is the time to the first token; after it {rates[0]:.1f} tokens per second "
+        f"with all and {rates[1]:.1f} with {keep}. Language model of {language} geometry, {subject.TEXT} tokens of "
+        f"text; {_setting(name, batch, keep, layers, rounds)}"
+    )
+    return Report("\n".join(rows) + f"\n\n{note}", torch_encoder.PACKAGES)
+
+
+def growth(name: str, folder: Path, rounds: int = 3) -> Report:
+    """A plot for each axis in `folder`, and their medians as tables."""
+    from . import growth as subject
+    from . import prefill, torch_encoder
+
+    folder.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for sweep in subject.sweeps(costs.GEOMETRIES[name], prefill.LANGUAGE_MODELS["0.5b"]()):
+        curve = subject.measure(sweep, rounds)
+        path = folder / f"{name}-{re.sub('[^a-z]+', '-', curve.axis.lower()).strip('-')}.png"
+        subject.draw(curve, path)
+        rows = [f"| {curve.axis} | {' | '.join(map(str, curve.x))} |", "|---" * (1 + len(curve.x)) + "|"]
+        rows += [f"| {line}, s | {' | '.join(f'{p.median:.3g}' for p in at)} |" for line, at in curve.lines.items()]
+        parts.append("\n".join([*rows, "", f"![seconds against {curve.axis}]({path.parent.name}/{path.name})"]))
+    return Report("\n\n".join(parts), torch_encoder.PACKAGES)
+
+
+def _setting(name: str, batch: int, keep: int, layers: int, rounds: int | None = None) -> str:
+    g: Geometry = costs.GEOMETRIES[name]
+    words = (
+        f"encoder {name} (CLIP geometry, random weights), float32, batch {batch}, keep={keep} of {g.tokens}, K={layers}"
+    )
+    return f"{words}, {rounds} interleaved rounds." if rounds else f"{words}."
