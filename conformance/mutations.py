@@ -40,8 +40,8 @@ MUTATIONS = {  # the rule taken out: file, what is there, what is put there
         "Pruned(gather(features[:1].expand_as(features),",
     ),
     "the layers that score": ("encoder.py", "if number in self.layers", "if number + 1 in self.layers"),
-    "the last useful layer": ("encoder.py", "last_layer(depth, feature_layer)", "last_layer(depth, feature_layer) - 1"),
-    "CLS is token 0": ("encoder.py", "gather(x, indices + 1)", "gather(x, indices)"),
+    "the last useful layer": ("encoder.py", "max(self.feature_layers) - 1", "max(self.feature_layers) - 2"),
+    "CLS is token 0": ("encoder.py", "gather(x, indices + self.first)", "gather(x, indices)"),
     "all tokens are attended to": (
         "encoder.py",
         "kept_normed)\n",

@@ -17,6 +17,7 @@ from transformers import (
     LlavaProcessor,
     PreTrainedTokenizerFast,
     SiglipVisionConfig,
+    SiglipVisionModel,
 )
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>"]
@@ -35,10 +36,15 @@ def clip_config(depth=5, dim=32, heads=4, grid=6, activation="quick_gelu") -> CL
     )
 
 
-def siglip_config() -> SiglipVisionConfig:
+def siglip_config(depth=2, dim=16, heads=2, grid=6) -> SiglipVisionConfig:
     """A tower without CLS."""
     return SiglipVisionConfig(
-        hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=24, patch_size=4
+        hidden_size=dim,
+        intermediate_size=dim,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        image_size=4 * grid,
+        patch_size=4,
     )
 
 
@@ -47,6 +53,19 @@ def make_tower(attention="sdpa", **geometry: Any) -> CLIPVisionModel:
     torch.manual_seed(0)
     tower = CLIPVisionModel._from_config(clip_config(**geometry), attn_implementation=attention).eval()
     return sharpen(tower)
+
+
+def make_siglip(attention="sdpa", depth=4, dim=32, heads=4, grid=6) -> SiglipVisionModel:
+    """A SigLIP tower of `grid` x `grid` patches in eval mode."""
+    torch.manual_seed(0)
+    config = siglip_config(depth, dim, heads, grid)
+    tower = SiglipVisionModel._from_config(config, attn_implementation=attention).eval()
+    with torch.no_grad():  # so that pictures differ in what they make of a patch
+        tower.embeddings.patch_embedding.weight.mul_(5)
+        layers: Any = tower.encoder.layers
+        for layer in layers:
+            layer.self_attn.q_proj.weight.mul_(3)
+    return tower
 
 
 def sharpen(tower: CLIPVisionModel) -> CLIPVisionModel:

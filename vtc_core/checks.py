@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
 REDUCES = ("sum", "mean", "max", "min")
+SIGNALS = ("cls", "received")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,15 +37,20 @@ def before(check: Callable[..., None]) -> Callable[[Callable[P, R]], Callable[P,
 
 
 def attend(query: Any, keys: Any, scale: Any) -> None:
-    batch, heads, head_dim = _shape("query", query, "batch heads head_dim")
-    keys_batch, keys_heads, length, keys_dim = _shape("keys", keys, "batch heads 1+tokens head_dim")
-    _agree("query and keys", "batch", batch, keys_batch)
-    _agree("query and keys", "heads", heads, keys_heads)
-    _agree("query and keys", "head_dim", head_dim, keys_dim)
-    if length < 2:
-        raise ValueError(f"keys must hold CLS and at least one patch token, got {length} in all")
-    _floating("query", query)
-    _floating("keys", keys)
+    asking = _shape("query", query, "batch heads head_dim")
+    answering = _shape("keys", keys, "batch heads 1+tokens head_dim")
+    _attention(query, asking, keys, answering)
+    if answering[2] < 2:
+        raise ValueError(f"keys must hold CLS and at least one patch token, got {answering[2]} in all")
+
+
+def received(query: Any, keys: Any, scale: Any, block: Any = 64) -> None:
+    asking = _shape("query", query, "batch heads tokens head_dim")
+    answering = _shape("keys", keys, "batch heads length head_dim")
+    _attention(query, asking, keys, answering)
+    if not 1 <= asking[2] <= answering[2]:
+        raise ValueError(f"keys must hold those of all patch tokens, got {answering[2]} for {asking[2]} patch tokens")
+    _count("block", block)
 
 
 def score(cls_attention: Any, reduce: Any = "sum") -> None:
@@ -69,8 +75,14 @@ def gather(features: Any, indices: Any) -> None:
     _agree("features and indices", "batch", batch, indices_batch)
     if keep > tokens:
         raise ValueError(f"indices must name at most {tokens} tokens (the number of patch tokens), got {keep}")
-    if "int" not in _dtype(indices):
-        raise TypeError(f"indices must be an array of integers, got {_dtype(indices)}")
+    _integers("indices", indices)
+
+
+def chosen(indices: Any) -> None:
+    """What a caller's own choice returned, before `gather` sees it: at least one token of each picture."""
+    if _shape("indices", indices, "batch keep")[1] < 1:
+        raise ValueError(f"indices must name at least 1 token of each picture, got shape {tuple(indices.shape)}")
+    _integers("indices", indices)
 
 
 def prune(features: Any, cls_attention: Any, keep: Any, reduce: Any = "sum") -> None:
@@ -106,24 +118,23 @@ def resolve_layers(layers: Any, depth: Any, feature_layer: Any = -2) -> None:
         raise ValueError(f"layers must not repeat, got {tuple(layers)!r}, which is {numbers}")
 
 
+def pixels(pixel_values: Any, side: int, patch: int) -> None:
+    """As many patches either way as there are positions: SigLIP takes 12 x 48 for 24 x 24 without a word."""
+    _, _, height, width = _shape("pixel_values", pixel_values, "batch channels height width")
+    if (height // patch, width // patch) != (side // patch, side // patch):
+        raise ValueError(f"pixel_values must be pictures of {side} x {side} pixels, got {height} x {width}")
+
+
 # --- single arguments -------------------------------------------------------------------------------------------------
 
 
 def budget(keep: Any, tokens: int | None = None) -> None:
     """`keep` tokens of `tokens`; of a number not known yet when None."""
-    allowed = f"in [1, {tokens}] (the number of patch tokens)" if tokens is not None else "of at least 1"
-    message = f"keep must be an integer {allowed}, got {keep!r}"
-    if not is_integer(keep):
-        raise TypeError(message)
-    if operator.index(keep) < 1 or (tokens is not None and operator.index(keep) > tokens):
-        raise ValueError(message)
+    _count("keep", keep, tokens, "(the number of patch tokens)")
 
 
 def reduction(reduce: Any) -> None:
-    if not isinstance(reduce, str):
-        raise TypeError(f"reduce must be one of {', '.join(map(repr, REDUCES))}, got {reduce!r}")
-    if reduce not in REDUCES:
-        raise ValueError(f"reduce must be one of {', '.join(map(repr, REDUCES))}, got {reduce!r}")
+    _one_of("reduce", reduce, REDUCES)
 
 
 def last_layer(depth: int, feature_layer: Any) -> int:
@@ -140,6 +151,25 @@ def last_layer(depth: int, feature_layer: Any) -> int:
     return number % (depth + 1) - 1
 
 
+def feature_layers(depth: int, feature_layer: Any) -> tuple[int, ...]:
+    """The numbers, 0 to `depth`, of the hidden states that are the features: of one, or of several in their order.
+
+    Among several the embeddings (0) may be one, as VipLLaVA allows; the latest is what a layer has to make.
+    """
+    if isinstance(feature_layer, str) or not isinstance(feature_layer, Sequence):
+        return (last_layer(depth, feature_layer) + 1,)
+    message = (
+        f"feature_layer must be integers in [{-depth - 1}, {depth}] (hidden states, the embeddings first), "
+        f"not the embeddings alone, got {feature_layer!r}"
+    )
+    if not all(map(is_integer, feature_layer)):
+        raise TypeError(message)
+    numbers = [operator.index(number) for number in feature_layer]
+    if not all(-depth - 1 <= n <= depth for n in numbers) or not any(n % (depth + 1) for n in numbers):
+        raise ValueError(message)
+    return tuple(number % (depth + 1) for number in numbers)
+
+
 def is_integer(value: Any) -> bool:
     """Python's, NumPy's and other integers, not bool: `keep=True` is a mistake."""
     try:
@@ -149,17 +179,40 @@ def is_integer(value: Any) -> bool:
     return not isinstance(value, bool)
 
 
-def encoder(tokens: int, depth: int, keep: Any, layers: Any, reduce: Any, feature_layer: Any) -> None:
-    """The settings of a pruned encoder that makes `tokens` patch tokens in `depth` layers."""
+def encoder(
+    tokens: int, depth: int, keep: Any, layers: Any, reduce: Any, feature_layer: Any, signal: Any = "cls"
+) -> None:
+    """The settings of a pruned encoder that makes `tokens` patch tokens in `depth` layers.
+
+    Of several feature layers the latest is the feature layer for `layers`.
+    """
     budget(keep, tokens)
     reduction(reduce)
-    resolve_layers(layers, depth, feature_layer)
+    resolve_layers(layers, depth, max(feature_layers(depth, feature_layer)))
+    _one_of("signal", signal, SIGNALS)
+
+
+def _count(name: str, value: Any, most: int | None = None, of: str = "") -> None:
+    message = f"{name} must be an integer {'of at least 1' if most is None else f'in [1, {most}] {of}'}, got {value!r}"
+    if not is_integer(value):
+        raise TypeError(message)
+    if operator.index(value) < 1 or (most is not None and operator.index(value) > most):
+        raise ValueError(message)
+
+
+def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    message = f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+    if not isinstance(value, str):
+        raise TypeError(message)
+    if value not in allowed:
+        raise ValueError(message)
 
 
 # --- arrays -----------------------------------------------------------------------------------------------------------
 
 
-def _shape(name: str, array: Any, axes: str) -> tuple[int, ...]:
+def _shape(name: str, array: Any, axes: str) -> tuple[Any, ...]:
+    """Integers, and symbols where a framework traces sizes that it does not know yet."""
     wanted = f"({', '.join(axes.split())})"
     if not hasattr(array, "shape") or not hasattr(array, "dtype"):
         raise TypeError(f"{name} must be an array of shape {wanted}, got {type(array).__name__}")
@@ -168,14 +221,26 @@ def _shape(name: str, array: Any, axes: str) -> tuple[int, ...]:
     return tuple(array.shape)
 
 
-def _agree(names: str, axis: str, first: int, second: int) -> None:
+def _agree(names: str, axis: str, first: Any, second: Any) -> None:
     if first != second:
         raise ValueError(f"{names} disagree on {axis}: {first} and {second}")
+
+
+def _attention(query: Any, asking: tuple[Any, ...], keys: Any, answering: tuple[Any, ...]) -> None:
+    for axis, index in (("batch", 0), ("heads", 1), ("head_dim", -1)):
+        _agree("query and keys", axis, asking[index], answering[index])
+    _floating("query", query)
+    _floating("keys", keys)
 
 
 def _floating(name: str, array: Any) -> None:
     if "float" not in _dtype(array):
         raise TypeError(f"{name} must be an array of floating-point numbers, got {_dtype(array)}")
+
+
+def _integers(name: str, array: Any) -> None:
+    if "int" not in _dtype(array):
+        raise TypeError(f"{name} must be an array of integers, got {_dtype(array)}")
 
 
 def _dtype(array: Any) -> str:

@@ -1,4 +1,4 @@
-"""Visual-token pruning in PyTorch: the verbs of `vtc_core`, and a CLIP encoder that is cheaper pruned than whole."""
+"""Visual-token pruning in PyTorch: the verbs of `vtc_core`, and an encoder that is cheaper pruned than whole."""
 
 from vtc_core import resolve_layers as resolve_layers
 
@@ -10,6 +10,7 @@ from .interop import load_encoder as load_encoder
 from .interop import to_numpy as to_numpy
 from .interop import variants as variants
 from .pruner import Pruner as Pruner
+from .received import received as received
 from .verbs import Pruned as Pruned
 from .verbs import attend as attend
 from .verbs import gather as gather

@@ -1,11 +1,13 @@
-"""Finding a CLIP vision tower: in a live model, and in a checkpoint on disk or on the hub."""
+"""Finding a vision tower in a checkpoint on disk or on the hub."""
 
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
-from torch import nn
-from transformers import CLIPVisionConfig, CLIPVisionModel
+from transformers import CLIPVisionModel, PreTrainedModel, SiglipVisionConfig, SiglipVisionModel
 
-# Where CLIP and LLaVA checkpoints keep the tower, in the published layout and in that of newer `save_pretrained`.
+from .towers import no_cls
+
+# Where CLIP, SigLIP and LLaVA checkpoints keep the tower, as published and as newer `save_pretrained` writes it.
 _TOWER_KEYS = {r"^(model\.)?vision_tower\.(vision_model\.)?": "", r"^vision_model\.": ""}
 
 
@@ -15,38 +17,17 @@ class CLIPTower(CLIPVisionModel):
     _keys_to_ignore_on_load_unexpected = [r"."]  # noqa: RUF012
 
 
-class Size(NamedTuple):
-    tokens: int  # patch tokens, CLS excluded
-    depth: int  # encoder layers
+class SiglipTower(SiglipVisionModel):
+    """The same of a `SiglipVisionModel`, without its pooling head: that feeds no language model, and LLaVAs lack it."""
+
+    _keys_to_ignore_on_load_unexpected = [r"."]  # noqa: RUF012
+
+    def __init__(self, config: SiglipVisionConfig) -> None:
+        config.vision_use_head = False
+        super().__init__(config)
 
 
-def size_of_tower(tower: Any) -> Size:
-    """The size of a live tower, or an error that says what it lacks."""
-    name = type(tower).__name__
-    if not isinstance(tower, nn.Module):
-        raise TypeError(f"tower must be a CLIP vision model (torch.nn.Module), got {name}")
-    for inner in ("vision_model", "vision_tower"):
-        if hasattr(tower, inner):
-            raise ValueError(f"tower must be the CLIP vision model itself, got {name}: pass its `.{inner}`")
-    embeddings = getattr(tower, "embeddings", None)
-    if embeddings is not None and not hasattr(embeddings, "class_embedding"):
-        raise ValueError(no_cls(name))
-    if embeddings is None or not hasattr(tower, "pre_layrnorm") or not hasattr(tower, "encoder"):
-        raise ValueError(f"tower must be a CLIP vision model (such as transformers' CLIPVisionModel), got {name}")
-    return Size(embeddings.num_patches, len(tower.encoder.layers))  # type: ignore[union-attr]
-
-
-def size_of_config(vision_config: Any) -> Size:
-    """The size of the tower that a `CLIPVisionConfig` describes."""
-    return Size((vision_config.image_size // vision_config.patch_size) ** 2, vision_config.num_hidden_layers)
-
-
-def no_cls(name: str) -> str:
-    """Why a tower without a CLS token is refused."""
-    return (
-        f"{name} has no CLS token, and CLS attention is what scores the tokens here: "
-        "use a CLIP tower, or `vtc_torch.prune` with a (layers, batch, heads, tokens) signal of your own"
-    )
+_TOWERS = {"clip_vision_model": CLIPTower, "siglip_vision_model": SiglipTower}
 
 
 def hub_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -55,21 +36,31 @@ def hub_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in model_kwargs.items() if k in which}
 
 
-def clip_config(config: Any, name: str) -> CLIPVisionConfig:
-    """The `CLIPVisionConfig` in a CLIP or LLaVA configuration, or a ValueError; `name` is for the message."""
+def tower_config(config: Any, name: str, signal: str = "cls") -> Any:
+    """The tower's part of a CLIP, SigLIP or LLaVA configuration, or a ValueError; `name` is for the message."""
     vision_config = getattr(config, "vision_config", config)
     kind = getattr(vision_config, "model_type", None)
-    if kind != "clip_vision_model":
+    if kind not in _TOWERS:
         raise ValueError(
-            f"{name} has a vision tower of type {kind!r}; "
-            "only CLIP towers ('clip_vision_model') can be pruned: their CLS token scores the others"
+            f"{name} has a vision tower of type {kind!r}; only CLIP towers ('clip_vision_model') can be pruned, "
+            "and with signal=\"received\" SigLIP towers ('siglip_vision_model')"
         )
+    if kind == "siglip_vision_model" and signal == "cls":
+        raise ValueError(no_cls(f"the vision tower of {name} ({kind})"))
     return vision_config
 
 
-def read_tower(path_or_hub_id: str, vision_config: CLIPVisionConfig, **model_kwargs: Any) -> CLIPTower:
-    """The tower of a CLIP or LLaVA checkpoint, in eval mode; nothing else is read."""
-    loaded: Any = CLIPTower.from_pretrained(
+def feature_layer(config: Any) -> int | Sequence[int]:
+    """The hidden states that a checkpoint feeds to its projector; LLaVA's -2 for a tower alone.
+
+    VipLLaVA's plural was made an alias of the singular between transformers 5.16 and 5.23.
+    """
+    return getattr(config, "vision_feature_layer", getattr(config, "vision_feature_layers", -2))
+
+
+def read_tower(path_or_hub_id: str, vision_config: Any, **model_kwargs: Any) -> PreTrainedModel:
+    """The tower of a CLIP, SigLIP or LLaVA checkpoint, in eval mode; nothing else is read."""
+    loaded: Any = _TOWERS[vision_config.model_type].from_pretrained(
         path_or_hub_id, config=vision_config, key_mapping=_TOWER_KEYS, output_loading_info=True, **model_kwargs
     )
     tower, info = loaded

@@ -65,7 +65,7 @@ def gather(
 
     By indexing, since `torch.gather` makes one NaN of all NaN in bfloat16.
     """
-    rows = torch.arange(len(features), device=features.device).unsqueeze(1)
+    rows = torch.arange(features.shape[0], device=features.device).unsqueeze(1)
     return features[rows, indices.long()]
 
 

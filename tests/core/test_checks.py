@@ -100,6 +100,45 @@ def test_budget_of_unknown_tokens():
         checks.budget(0)
 
 
+SETTINGS: dict[str, Any] = {"tokens": 9, "depth": 24, "keep": 3, "layers": 3, "reduce": "sum", "feature_layer": -2}
+SEVERAL = (
+    "feature_layer must be integers in [-25, 24] (hidden states, the embeddings first), not the embeddings alone, got "
+)
+
+
+@pytest.mark.parametrize(
+    ("setting", "kind", "message"),
+    [
+        ({"keep": 10}, ValueError, KEEP + "10"),
+        ({"reduce": "avg"}, ValueError, REDUCE + "'avg'"),
+        ({"signal": "patches"}, ValueError, "signal must be one of 'cls', 'received', got 'patches'"),
+        ({"signal": None}, TypeError, "signal must be one of 'cls', 'received', got None"),
+        ({"feature_layer": 0}, ValueError, FEATURE_LAYER + "0"),
+        ({"feature_layer": "-2"}, TypeError, FEATURE_LAYER + "'-2'"),
+        ({"feature_layer": None}, TypeError, FEATURE_LAYER + "None"),
+        ({"feature_layer": ()}, ValueError, SEVERAL + "()"),
+        ({"feature_layer": [0, -25]}, ValueError, SEVERAL + "[0, -25]"),
+        ({"feature_layer": (-2, 25)}, ValueError, SEVERAL + "(-2, 25)"),
+        ({"feature_layer": (-2, -26)}, ValueError, SEVERAL + "(-2, -26)"),
+        ({"feature_layer": (-2, 1.5)}, TypeError, SEVERAL + "(-2, 1.5)"),
+        ({"feature_layer": (-2, True)}, TypeError, SEVERAL + "(-2, True)"),
+        ({"feature_layer": (4, -22), "layers": 5}, ValueError,
+         "layers must be an integer in [1, 4] (the layers up to the feature layer), got 5"),
+    ],
+)  # fmt: skip
+def test_settings_of_an_encoder(setting, kind, message):
+    checks.encoder(**SETTINGS)
+    with pytest.raises(kind, match=f"^{re.escape(message)}$"):
+        checks.encoder(**SETTINGS | setting)
+
+
+def test_feature_layers_are_numbers_of_hidden_states_in_the_given_order():
+    assert checks.feature_layers(24, -2) == (23,)
+    assert checks.feature_layers(24, 1) == (1,)
+    assert checks.feature_layers(24, [-2, -5, -8, -11, 6]) == (23, 20, 17, 14, 6)
+    assert checks.feature_layers(24, (0, -1, -25, np.int64(24))) == (0, 24, 0, 24)
+
+
 def test_before_runs_the_check_first_and_keeps_the_name():
     calls = []
 

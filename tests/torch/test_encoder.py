@@ -1,43 +1,17 @@
 """`PrunedEncoder` against an oracle from transformers' own eager attention maps and hidden states."""
 
-import copy
-from typing import ClassVar
-
 import pytest
 import torch
-from small_models import make_tower, pixels, siglip_config
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from small_models import make_tower, pixels
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import AttentionInterface, CLIPVisionModel, SiglipVisionModel
+from transformers import AttentionInterface, CLIPVisionModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-import vtc_core
 import vtc_torch
 from vtc_torch import PrunedEncoder
 
-FEATURE_TOLERANCE = 2e-5  # float32, the issue's bound; 2.4e-7 was measured
-
-
-def oracle(tower, pixel_values, keep, layers, reduce, feature_layer):
-    """The specification on the maps of an eager copy of the tower: the usual, expensive way."""
-    eager = copy.deepcopy(tower)
-    eager.set_attn_implementation("eager")
-    with torch.no_grad():
-        out = eager(pixel_values, output_attentions=True, output_hidden_states=True)
-    numbers = vtc_core.resolve_layers(layers, len(out.attentions), feature_layer)
-    cls_attention = torch.stack([out.attentions[n][:, :, 0, 1:] for n in numbers])
-    features = out.hidden_states[feature_layer][:, 1:]
-    return vtc_core.prune(features.numpy(), cls_attention.numpy(), keep, reduce)
-
-
-def check(encoder, pixel_values, feature_layer=-2):
-    expected = oracle(encoder.tower, pixel_values, encoder.keep, encoder.layers, encoder.reduce, feature_layer)
-    with torch.inference_mode():
-        pruned = encoder(pixel_values)
-    torch.testing.assert_close(pruned.indices, torch.from_numpy(expected.indices), rtol=0, atol=0)
-    torch.testing.assert_close(pruned.features, torch.from_numpy(expected.features), rtol=0, atol=FEATURE_TOLERANCE)
-    torch.testing.assert_close(pruned.scores, torch.from_numpy(expected.scores), rtol=1e-5, atol=1e-6)
+from .eager import FEATURE_TOLERANCE, check
+from .shapes import Shapes
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -131,19 +105,11 @@ def test_autocast_leaves_the_scores_in_float32():
 
 
 def test_no_attention_map_is_ever_made():
-    class Shapes(TorchDispatchMode):
-        seen: ClassVar[set[tuple[int, ...]]] = set()
-
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            out = func(*args, **(kwargs or {}))
-            self.seen.update(tuple(x.shape) for x in tree_leaves(out) if isinstance(x, torch.Tensor))
-            return out
-
     encoder = PrunedEncoder(make_tower(), 7)
-    with torch.inference_mode(), Shapes():
+    with torch.inference_mode(), Shapes() as shapes:
         encoder(pixels(encoder.tower))
-    assert (2, 4, 36) in Shapes.seen  # a CLS row; so the mode does see
-    assert not [shape for shape in Shapes.seen if shape[-2:] == (37, 37)]
+    assert (2, 4, 36) in shapes.seen  # a CLS row; so the mode does see
+    assert not [shape for shape in shapes.seen if shape[-2:] == (37, 37)]
 
 
 def test_gradients_are_those_of_the_unpruned_encoder_at_the_kept_tokens():
@@ -205,10 +171,7 @@ def test_refuses_settings_that_do_not_fit_the_tower(arguments, kind, message):
         PrunedEncoder(make_tower(), **{"keep": 7, **arguments})
 
 
-def test_refuses_towers_without_cls_and_things_that_are_no_tower():
-    siglip = SiglipVisionModel(siglip_config())
-    with pytest.raises(ValueError, match="SiglipVisionModel has no CLS token, and CLS attention is what scores"):
-        PrunedEncoder(siglip, 7)
+def test_refuses_things_that_are_no_tower():
     with pytest.raises(ValueError, match=r"got Linear"):
         PrunedEncoder(torch.nn.Linear(2, 2), 1)
 

@@ -6,12 +6,19 @@ from typing import Any, cast
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_models import clip_config, make_llava, make_tower, pixels, siglip_config
+from small_models import WORDS, clip_config, make_llava, make_siglip, make_tower, pixels
 from transformers import (
     CLIPConfig,
     CLIPModel,
     CLIPVisionModelWithProjection,
-    SiglipVisionModel,
+    LlamaConfig,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    Siglip2VisionConfig,
+    SiglipConfig,
+    SiglipModel,
+    VipLlavaConfig,
+    VipLlavaForConditionalGeneration,
 )
 
 from vtc_torch import PrunedEncoder
@@ -125,11 +132,106 @@ def test_settings_are_refused_before_weights_are_read(tmp_path):
         PrunedEncoder.from_pretrained(str(tmp_path), 37)
 
 
-def test_a_tower_without_cls_is_refused(tmp_path):
-    siglip = SiglipVisionModel(siglip_config())
-    siglip.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="vision tower of type 'siglip_vision_model'; only CLIP towers"):
+def save_siglip_vision(tower, folder):
+    tower.save_pretrained(folder)
+
+
+def save_siglip_vision_old(tower, folder):
+    tower.save_pretrained(folder)
+    tensors = load_file(folder / "model.safetensors")
+    save_file({f"vision_model.{k}": v for k, v in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
+
+
+def save_siglip(tower, folder):
+    text = {"hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
+            "vocab_size": 9, "projection_size": 32, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
+    model = SiglipModel(SiglipConfig(text_config=text, vision_config=tower.config.to_dict()))
+    model.vision_model.load_state_dict(tower.state_dict())
+    model.save_pretrained(folder)
+
+
+def save_siglip_llava(tower, folder):
+    """As LLaVAs are published: without the pooling head, although the config may promise one."""
+    save_llava(tower, folder, vision_feature_layer=-2, vision_feature_select_strategy="full")
+    tensors = load_file(folder / "model.safetensors")
+    tensors = {k: v for k, v in tensors.items() if "vision_tower.head." not in k}
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+def save_siglip_llava_published(tower, folder):
+    save_siglip_llava(tower, folder)
+    rename(folder, "vision_tower.", "vision_tower.vision_model.")
+
+
+def save_family(model_class, config_class, tower, folder):
+    text = LlamaConfig(
+        hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, vocab_size=len(WORDS)
+    )
+    model = model_class(config_class(vision_config=tower.config, text_config=text))
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+    model.save_pretrained(folder)
+
+
+def save_onevision(tower, folder):
+    save_family(LlavaOnevisionForConditionalGeneration, LlavaOnevisionConfig, tower, folder)
+
+
+SIGLIP_SAVERS = [
+    (save_siglip_vision, -2),
+    (save_siglip_vision_old, -2),
+    (save_siglip, -2),
+    (save_siglip_llava, -2),
+    (save_siglip_llava_published, -2),
+    (save_onevision, -1),
+]
+
+
+@pytest.mark.parametrize(("save", "feature_layer"), SIGLIP_SAVERS, ids=lambda f: getattr(f, "__name__", f))
+def test_reads_the_siglip_tower_of(save, feature_layer, tmp_path, capfd):
+    tower = make_siglip()
+    save(tower, tmp_path)
+    capfd.readouterr()
+    encoder = PrunedEncoder.from_pretrained(str(tmp_path), keep=7, signal="received")
+    assert "LOAD REPORT" not in "".join(capfd.readouterr()), "tensors beside the tower were reported"
+    with torch.inference_mode():
+        expected = PrunedEncoder(tower, 7, feature_layer=feature_layer, signal="received")(pixels(tower))
+        got = encoder(pixels(tower))
+    assert torch.equal(got.indices, expected.indices)
+    assert torch.equal(got.features, expected.features)
+    assert not encoder.training
+
+
+def test_several_feature_layers_of_a_checkpoint_are_its_own(tmp_path):
+    tower = make_tower(depth=12, dim=16, heads=2)
+    save_family(VipLlavaForConditionalGeneration, VipLlavaConfig, tower, tmp_path)
+    encoder = PrunedEncoder.from_pretrained(str(tmp_path), 7)
+    assert encoder.feature_layers == (11, 8, 5, 2, 6)
+    assert encoder.layers == (8, 9, 10)
+    assert encoder(pixels(tower)).features.shape == (2, 7, 5 * 16)
+
+
+def test_missing_tensors_of_siglip_are_named(tmp_path):
+    save_siglip_llava_published(make_siglip(), tmp_path)
+    rename(tmp_path, "layers.1.mlp.fc1", "layers.1.mlp.fc9")
+    with pytest.raises(
+        ValueError, match=r"lacks tensors of its vision tower \(2 in all\): .*layers\.1\.mlp\.fc1\.bias"
+    ):
+        PrunedEncoder.from_pretrained(str(tmp_path), 7, signal="received")
+
+
+@pytest.mark.parametrize("save", [save_siglip_vision, save_siglip_llava], ids=lambda f: f.__name__)
+def test_a_tower_without_cls_is_refused_unless_received_attention_is_asked_for(save, tmp_path):
+    save(make_siglip(), tmp_path)
+    (tmp_path / "model.safetensors").unlink()  # before weights are read
+    with pytest.raises(ValueError, match=r'\(siglip_vision_model\) has no CLS token, .*: pass signal="received"'):
         PrunedEncoder.from_pretrained(str(tmp_path), 7)
+
+
+def test_other_towers_are_refused_by_type(tmp_path):
+    Siglip2VisionConfig().save_pretrained(tmp_path)
+    for signal in ("cls", "received"):
+        with pytest.raises(ValueError, match="vision tower of type 'siglip2_vision_model'; only CLIP towers"):
+            PrunedEncoder.from_pretrained(str(tmp_path), 7, signal=signal)
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):

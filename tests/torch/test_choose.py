@@ -1,0 +1,88 @@
+"""`choose`: a caller's own choice of tokens, made of the scores, in the caller's own order."""
+
+import pytest
+import torch
+from small_models import make_siglip, make_tower, pixels
+
+from vtc_torch import PrunedEncoder, gather, select
+
+from .eager import FEATURE_TOLERANCE
+
+
+def whole(tower, pixel_values, feature_layer=-2):
+    first = int(hasattr(tower.embeddings, "class_embedding"))
+    return tower(pixel_values, output_hidden_states=True).hidden_states[feature_layer][:, first:]
+
+
+@pytest.mark.parametrize("kept", [1, 5, 36])
+@pytest.mark.parametrize("signal", ["cls", "received"])
+def test_features_come_at_the_chosen_indices_in_the_chosen_order(kept, signal):
+    tower = make_tower() if signal == "cls" else make_siglip()
+    generator = torch.Generator().manual_seed(kept)
+    indices = torch.stack([torch.randperm(36, generator=generator)[:kept] for _ in range(3)])
+    encoder = PrunedEncoder(tower, 7, signal=signal)
+    with torch.inference_mode():
+        pruned = encoder(pixels(tower, 3), choose=lambda scores: indices)
+        assert torch.equal(pruned.indices, indices)
+        assert torch.equal(pruned.scores, encoder(pixels(tower, 3)).scores)
+        expected = gather(whole(tower, pixels(tower, 3)), indices)
+    torch.testing.assert_close(pruned.features, expected, rtol=0, atol=FEATURE_TOLERANCE)
+
+
+def test_choosing_as_the_encoder_does_gives_the_same_bits():
+    encoder = PrunedEncoder(make_tower(), 7)
+    with torch.inference_mode():
+        mine = encoder(pixels(encoder.tower), lambda scores: select(scores, 7))
+        for a, b in zip(mine, encoder(pixels(encoder.tower)), strict=True):
+            assert torch.equal(a, b)
+
+
+def test_the_choice_applies_to_every_feature_layer():
+    tower = make_tower()
+    best_first = torch.tensor([[30, 2, 2], [0, 35, 7]])  # a token may come twice
+    with torch.inference_mode():
+        pruned = PrunedEncoder(tower, 7, feature_layer=(-2, 0))(pixels(tower), lambda scores: best_first)
+        expected = torch.cat([gather(whole(tower, pixels(tower), n), best_first) for n in (-2, 0)], -1)
+    torch.testing.assert_close(pruned.features, expected, rtol=0, atol=FEATURE_TOLERANCE)
+
+
+def test_indices_of_any_integer_dtype_come_back_as_int64():
+    encoder = PrunedEncoder(make_tower(), 7)
+    with torch.inference_mode():
+        pruned = encoder(pixels(encoder.tower), lambda scores: torch.tensor([[3], [4]], dtype=torch.int32))
+    assert pruned.indices.dtype == torch.int64
+
+
+def test_an_empty_batch_is_chosen_from_too():
+    encoder = PrunedEncoder(make_tower(), 7)
+    pruned = encoder(pixels(encoder.tower)[:0], lambda scores: select(scores, 4))
+    assert [tuple(x.shape) for x in pruned] == [(0, 4, 32), (0, 4), (0, 36)]
+
+
+def test_minus_one_is_cls():
+    """As Video-LLaVA needs it; together with all patches it is the unpruned hidden state."""
+    tower = make_tower()
+    encoder = PrunedEncoder(tower, 7)
+    with torch.inference_mode():
+        all_tokens = encoder(pixels(tower), lambda scores: torch.arange(-1, 36).expand(2, -1)).features
+        expected = tower(pixels(tower), output_hidden_states=True).hidden_states[-2]
+    torch.testing.assert_close(all_tokens, expected, rtol=0, atol=FEATURE_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("indices", "kind", "message"),
+    [
+        ([[1]], TypeError, r"indices must be an array of shape \(batch, keep\), got list"),
+        (None, TypeError, r"indices must be an array of shape \(batch, keep\), got NoneType"),
+        (torch.zeros(2, dtype=torch.long), ValueError, r"indices must have shape \(batch, keep\), got \(2,\)"),
+        (torch.zeros(2, 0, dtype=torch.long), ValueError, r"indices must name at least 1 token .*, got shape \(2, 0\)"),
+        (torch.zeros(3, 4, dtype=torch.long), ValueError, "features and indices disagree on batch: 2 and 3"),
+        (torch.zeros(2, 38, dtype=torch.long), ValueError, "indices must name at most 37 tokens .*, got 38"),
+        (torch.zeros(2, 4), TypeError, "indices must be an array of integers, got float32"),
+        (torch.ones(2, 36, dtype=torch.bool), TypeError, "indices must be an array of integers, got bool"),
+    ],
+)
+def test_refusals(indices, kind, message):
+    encoder = PrunedEncoder(make_tower(), 7)
+    with pytest.raises(kind, match=message):
+        encoder(pixels(encoder.tower), lambda scores: indices)
