@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.progress import track
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
-from vtc_bench.memory import PROMPT_FREE, _resident
+from vtc_bench.memory import PROMPT_FREE, resident
 from vtc_torch import PrunedEncoder, prune
 
 RECEIVED, WHOLE, MAPS = "received", "unpruned, sdpa", "all maps kept"
@@ -66,10 +66,10 @@ def measure(name: str, grid: int) -> int:
     with torch.inference_mode():
         call = run(name, grid)
         call()  # thread pools and packed weights are not the call's own
-        before = _resident("VmRSS")
+        before = resident("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
         call()
-        return _resident("VmHWM") - before
+        return resident("VmHWM") - before
 
 
 def exponent(tokens: list[int], sizes: list[int]) -> float:

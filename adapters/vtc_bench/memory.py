@@ -41,17 +41,18 @@ def _measure(g: Geometry, name: str, batch: int, keep: int, layers: int, device:
     run()  # thread pools, packed weights, cuBLAS workspaces: not the run's own
     small.data = torch_encoder.pixels(g, batch, device, dtype)
     if device == "cpu":
-        before = _resident("VmRSS")
+        before = resident("VmRSS")
         Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the high-water mark
         run()
-        return _resident("VmHWM") - before
+        return resident("VmHWM") - before
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     run()
     return torch.cuda.max_memory_allocated() - before
 
 
-def _resident(field: str) -> int:
+def resident(field: str) -> int:
+    """Bytes of this process, a `field` of Linux' /proc/self/status: VmRSS now, VmHWM at its peak."""
     status = Path("/proc/self/status").read_text()
     found = re.search(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
     assert found, f"no {field} in /proc/self/status"

@@ -114,11 +114,9 @@ class PrunedEncoder(nn.Module):
         earlier = {0: hidden} if 0 in self.feature_layers else {}  # hidden states that are features too
         rows = []
         for number, layer in enumerate(tower.encoder.layers[: self.last]):
-            normed = layer.layer_norm1(hidden)
-            query, keys, values = (_heads(layer.self_attn, name, normed) for name in ("q_proj", "k_proj", "v_proj"))
-            if number in self.layers:
-                rows.append(self._attention(query[:, :, self._asking], keys, layer.self_attn.scale))
-            hidden = _rest_of_layer(layer, hidden, query, keys, values)
+            mixed, row = self._self_attention(layer, hidden, scored=number in self.layers)
+            rows += row
+            hidden = _rest_of_layer(layer, hidden, mixed)
             if number + 1 in self.feature_layers:
                 earlier[number + 1] = hidden
 
@@ -134,11 +132,21 @@ class PrunedEncoder(nn.Module):
         checks.chosen(indices)
         kept, kept_normed = (gather(x, indices + self.first) for x in (hidden, normed))
         query = _heads(layer.self_attn, "q_proj", kept_normed)
-        kept = _rest_of_layer(layer, kept, query, keys, values)
+        kept = _rest_of_layer(layer, kept, _mix(layer.self_attn, query, keys, values))
         if len(self.feature_layers) > 1:
             states = {n: gather(x, indices + self.first) for n, x in earlier.items()} | {self.last + 1: kept}
             kept = torch.cat([states[n] for n in self.feature_layers], -1)
         return Pruned(kept, indices.long(), scores)
+
+    def _self_attention(
+        self, layer: Any, hidden: Float[Tensor, "batch length dim"], scored: bool
+    ) -> tuple[Float[Tensor, "batch length dim"], list[Float[Tensor, "batch heads tokens"]]]:
+        """Of all tokens; and if the layer is scored, what the patches get. Queries, keys and values end here: the MLP,
+        where memory peaks, does not have them as well."""
+        normed = layer.layer_norm1(hidden)
+        query, keys, values = (_heads(layer.self_attn, name, normed) for name in ("q_proj", "k_proj", "v_proj"))
+        row = [self._attention(query[:, :, self._asking], keys, layer.self_attn.scale)] if scored else []
+        return _mix(layer.self_attn, query, keys, values), row
 
     @property
     def _asking(self) -> slice:
@@ -167,24 +175,26 @@ def _heads(
     return projected.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
 
 
-def _rest_of_layer(
-    layer: Any,
-    hidden: Float[Tensor, "batch queries dim"],
+def _mix(
+    attention: Any,
     query: Float[Tensor, "batch heads queries head_dim"],
     keys: Float[Tensor, "batch heads length head_dim"],
     values: Float[Tensor, "batch heads length head_dim"],
 ) -> Float[Tensor, "batch queries dim"]:
-    """`forward` of CLIP's and SigLIP's encoder layer after its projections, for all tokens or for the kept ones.
-
-    Attention is computed by the model's own implementation.
-    """
-    if not hidden.shape[0]:  # which attention implementations refuse; `len` would make it a constant of exports
-        return hidden
-    attention = layer.self_attn
+    """`forward` of CLIP's and SigLIP's attention after its projections, by the model's own implementation."""
+    if not query.shape[0]:  # which implementations refuse; `len` would make it a constant of exports
+        return query.transpose(1, 2).flatten(2)
     implementation = ALL_ATTENTION_FUNCTIONS.get_interface(
         attention.config._attn_implementation, eager_attention_forward
     )
     dropout = attention.dropout if attention.training else 0.0
     mixed, _ = implementation(attention, query, keys, values, None, scaling=attention.scale, dropout=dropout)
-    hidden = hidden + attention.out_proj(mixed.flatten(2))  # mixed: batch queries heads head_dim
+    return attention.out_proj(mixed.flatten(2))  # mixed: batch queries heads head_dim
+
+
+def _rest_of_layer(
+    layer: Any, hidden: Float[Tensor, "batch queries dim"], mixed: Float[Tensor, "batch queries dim"]
+) -> Float[Tensor, "batch queries dim"]:
+    """`forward` of CLIP's and SigLIP's encoder layer after its attention, for all tokens or for the kept ones."""
+    hidden = hidden + mixed
     return hidden + layer.mlp(layer.layer_norm2(hidden))

@@ -12,7 +12,7 @@ from PIL import Image
 from vtc_bench import growth, prefill, report, torch_encoder
 from vtc_bench.costs import Geometry
 from vtc_bench.memory import peak
-from vtc_torch import Pruned
+from vtc_core import Pruned
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
