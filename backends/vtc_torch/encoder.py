@@ -114,8 +114,12 @@ class PrunedEncoder(nn.Module):
         earlier = {0: hidden} if 0 in self.feature_layers else {}  # hidden states that are features too
         rows = []
         for number, layer in enumerate(tower.encoder.layers[: self.last]):
-            mixed, row = self._self_attention(layer, hidden, scored=number in self.layers)
-            rows += row
+            normed = layer.layer_norm1(hidden)
+            query, keys, values = (_heads(layer.self_attn, name, normed) for name in ("q_proj", "k_proj", "v_proj"))
+            if number in self.layers:
+                rows.append(self._attention(query[:, :, self._asking], keys, layer.self_attn.scale))
+            mixed = _mix(layer.self_attn, query, keys, values)
+            del normed, query, keys, values  # the MLP, where memory peaks, need not have them as well
             hidden = _rest_of_layer(layer, hidden, mixed)
             if number + 1 in self.feature_layers:
                 earlier[number + 1] = hidden
@@ -132,21 +136,12 @@ class PrunedEncoder(nn.Module):
         checks.chosen(indices)
         kept, kept_normed = (gather(x, indices + self.first) for x in (hidden, normed))
         query = _heads(layer.self_attn, "q_proj", kept_normed)
-        kept = _rest_of_layer(layer, kept, _mix(layer.self_attn, query, keys, values))
+        mixed = _mix(layer.self_attn, query, keys, values)
+        kept = _rest_of_layer(layer, kept, mixed)
         if len(self.feature_layers) > 1:
             states = {n: gather(x, indices + self.first) for n, x in earlier.items()} | {self.last + 1: kept}
             kept = torch.cat([states[n] for n in self.feature_layers], -1)
         return Pruned(kept, indices.long(), scores)
-
-    def _self_attention(
-        self, layer: Any, hidden: Float[Tensor, "batch length dim"], scored: bool
-    ) -> tuple[Float[Tensor, "batch length dim"], list[Float[Tensor, "batch heads tokens"]]]:
-        """Of all tokens; and if the layer is scored, what the patches get. Queries, keys and values end here: the MLP,
-        where memory peaks, does not have them as well."""
-        normed = layer.layer_norm1(hidden)
-        query, keys, values = (_heads(layer.self_attn, name, normed) for name in ("q_proj", "k_proj", "v_proj"))
-        row = [self._attention(query[:, :, self._asking], keys, layer.self_attn.scale)] if scored else []
-        return _mix(layer.self_attn, query, keys, values), row
 
     @property
     def _asking(self) -> slice:
