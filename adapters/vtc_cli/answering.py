@@ -6,13 +6,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-
-def prompt(processor: Any, question: str) -> str:
-    """One picture and one question, in the form the checkpoint was trained on; LLaVA-1.5's where it has no template."""
-    if processor.chat_template is None:
-        return f"USER: {processor.image_token}\n{question} ASSISTANT:"
-    content = [{"type": "image"}, {"type": "text", "text": question}]
-    return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+from vtc_llava.answering import prompt as prompt
 
 
 def encode(model: Any, processor: Any, pictures: Sequence[Image.Image], questions: Sequence[str]) -> Any:

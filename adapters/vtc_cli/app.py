@@ -11,28 +11,13 @@ from typing import Annotated, Literal
 
 import typer
 
+from .bench import bench
+from .corpora import encode
 from .errors import BadUsage, Commands
+from .options import Debug, Image, Keep, Layers, Model, Reduce
 from .pictures import check_out, open_picture
 from .progress import waiting
-
-Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture: PNG, JPEG, WebP, ...", show_default=False)]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FOLDER|HUB_ID",
-        help="A checkpoint in the Hugging Face layout, such as llava-hf/llava-1.5-7b-hf. Left out: the embedded model.",
-        show_default=False,
-    ),
-]
-Keep = Annotated[
-    int | None,
-    typer.Option(metavar="N", help="Visual tokens to keep. Left out: one in nine, 64 of 576.", show_default=False),
-]
-Layers = Annotated[int, typer.Option(metavar="K", help="How many encoder layers score the tokens.")]
-Reduce = Annotated[
-    Literal["sum", "mean", "max", "min"], typer.Option(help="How the scores of the layers are put together.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="With an error, show where it comes from.")]
+from .targets import check_target
 
 app = typer.Typer(
     cls=Commands,
@@ -41,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(bench, name="bench")
 
 
 def main() -> None:
@@ -141,6 +127,50 @@ def show(
         from .show import show
 
     show(picture, image.name, model, keep, layers, reduce, out)
+
+
+@app.command()
+def export(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A checkpoint, folder or hub id, such as llava-hf/llava-1.5-7b-hf; or the word [bold]embedded[/bold].",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The .onnx file, or the folder.", show_default=False)],
+    layout: Annotated[
+        Literal["file", "onnx-community"],
+        typer.Option(help="One file; or a folder as transformers.js reads it, with processor and config for --keep."),
+    ] = "file",
+    keep: Keep = None,
+    layers: Layers = 3,
+    reduce: Reduce = "sum",
+    static_keep: Annotated[
+        bool, typer.Option("--static-keep", help="Make --keep a constant of the graph; in a folder it always is.")
+    ] = False,
+    dtype: Annotated[Literal["float32", "float16"], typer.Option(help="Of weights and arithmetic.")] = "float32",
+    quantize: Annotated[
+        Literal["int8"] | None, typer.Option(help="Weights in 8 bits; look at the figures.", show_default=False)
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write a checkpoint's pruned vision encoder as ONNX, and compare the file with torch.
+
+    In a file, keep is an input: one file for every budget. What is written is run in ONNX Runtime before it stays.
+
+    Example: [bold]vtc export llava-hf/llava-1.5-7b-hf encoder.onnx --keep 64[/bold]
+    """
+    check_target(model, out, layout, overwrite)
+    with waiting("starting torch"):
+        from .export import export
+
+    export(model, out, layout, keep, layers, reduce, static_keep, dtype, quantize, overwrite)
+
+
+app.command()(encode)
 
 
 @app.command()

@@ -32,7 +32,9 @@ def ask(
         with stopwatch(llava) as seconds:
             ids = answering.generate(llava, inputs, max_new_tokens)
     typer.echo(answering.words(processor, ids)[0])
-    typer.echo(plan.counted)
+    cost = llava.vtc.describe(*picture.size)
+    tiled = f"{cost.tokens_after} of {cost.tokens_before} visual tokens ({plan.keep} of {plan.tokens} a tile)"
+    typer.echo(plan.counted if cost.tokens_before == plan.tokens else tiled)
     spent = ", ".join(f"{part} {seconds[part]:.3f} s" for part in ("encoder", "language model"))
     typer.echo(f"{spent} ({ids.shape[1]} new tokens; {place.type}, {str(llava.dtype).removeprefix('torch.')})")
 

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from .errors import BadUsage
+from .options import Debug, Keep, Layers
 from .progress import waiting
 
 if TYPE_CHECKING:
@@ -17,10 +18,7 @@ Geometry = Annotated[
     Literal["vit-l-336", "vit-b-224"], typer.Option(help="CLIP ViT-L/14-336, as in LLaVA-1.5, or ViT-B/16.")
 ]
 Batch = Annotated[int, typer.Option(min=1, help="Pictures at once.")]
-Keep = Annotated[int | None, typer.Option(metavar="N", help="Left out: one in nine, 64 of 576.", show_default=False)]
-Layers = Annotated[int, typer.Option(metavar="K", help="How many encoder layers score the tokens.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are shown.")]
-Debug = Annotated[bool, typer.Option("--debug", help="With an error, show where it comes from.")]
 
 bench = typer.Typer(
     no_args_is_help=True, help="Measure what pruning saves on this machine: ratios from one interleaved run."

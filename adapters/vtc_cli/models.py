@@ -10,7 +10,8 @@ from transformers import AutoConfig
 
 import vtc_tiny
 from vtc_core import checks
-from vtc_torch.loading import clip_config, size_of_config
+from vtc_torch.loading import feature_layer, tower_config
+from vtc_torch.towers import size_of_config
 
 from . import progress
 from .errors import BadUsage, reason
@@ -35,10 +36,10 @@ def plan(model: str | None, keep: int | None, layers: int = 3, reduce: str = "su
     source = find(model)
     with refusing(source):
         config = AutoConfig.from_pretrained(source)
-        tokens, depth = size_of_config(clip_config(config, source))
+        tokens, depth = size_of_config(tower_config(config, source))
     kept = max(1, round(tokens / SHARE)) if keep is None else keep
     try:
-        checks.encoder(tokens, depth, kept, layers, reduce, getattr(config, "vision_feature_layer", -2))
+        checks.encoder(tokens, depth, kept, layers, reduce, feature_layer(config))
     except (ValueError, TypeError) as error:
         raise BadUsage(str(error)) from error
     why = f" (1/{SHARE}, as --keep is not given)" if keep is None else ""

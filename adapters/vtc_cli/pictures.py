@@ -1,5 +1,6 @@
 """Picture files: whatever cameras, scanners and editors write, as the 8-bit RGB that image processors expect."""
 
+import io
 import os
 import warnings
 from pathlib import Path
@@ -14,6 +15,10 @@ MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # 178,956,970: where Pillow itse
 MAX_ASPECT = 100  # image processors scale the short side up to 336: a hair's breadth would become gigabytes
 
 
+class Unreadable(ValueError):
+    """Why a file holds no picture that can be used, in words that follow the file's name."""
+
+
 def open_picture(path: Path) -> Image.Image:
     """The picture in a file: upright (EXIF), on white where it is transparent, 16 bits scaled to 8.
 
@@ -21,34 +26,47 @@ def open_picture(path: Path) -> Image.Image:
         BadUsage: no such file, not a picture, damaged, or absurdly large.
     """
     try:
-        with warnings.catch_warnings():  # Pillow's remarks on size and metadata: what matters is refused below
-            warnings.simplefilter("ignore")
-            with Image.open(path) as image:
-                _check_size(path, image)
-                return to_rgb(ImageOps.exif_transpose(image))
+        with path.open("rb") as file:
+            return read_picture(file)
     except (FileNotFoundError, NotADirectoryError):
         raise BadUsage(f"{path}: no such file") from None
     except IsADirectoryError:
         raise BadUsage(f"{path} is a folder, not a picture") from None
     except PermissionError:
         raise BadUsage(f"{path} cannot be read: permission denied") from None
+    except Unreadable as error:
+        raise BadUsage(f"{path} {error}") from error.__cause__
+
+
+def read_picture(file: io.BufferedIOBase) -> Image.Image:
+    """`open_picture` of an open file, or of bytes in an `io.BytesIO`.
+
+    Raises:
+        Unreadable: not a picture, damaged, or absurdly large.
+    """
+    try:
+        with warnings.catch_warnings():  # Pillow's remarks on size and metadata: what matters is refused below
+            warnings.simplefilter("ignore")
+            with Image.open(file) as image:  # type: ignore[arg-type]
+                _check_size(image)
+                return to_rgb(ImageOps.exif_transpose(image))
     except Image.DecompressionBombError as error:
-        raise BadUsage(f"{path} is absurdly large: more than {MAX_PIXELS:,} pixels, the limit") from error
+        raise Unreadable(f"is absurdly large: more than {MAX_PIXELS:,} pixels, the limit") from error
     except Image.UnidentifiedImageError as error:
-        if path.stat().st_size == 0:
-            raise BadUsage(f"{path} is empty (0 bytes)") from error
-        raise BadUsage(f"{path} is not a picture that can be read (PNG, JPEG, WebP, ...)") from error
-    except (BadUsage, MemoryError):
+        if not file.seek(0, io.SEEK_END):
+            raise Unreadable("is empty (0 bytes)") from error
+        raise Unreadable("is not a picture that can be read (PNG, JPEG, WebP, ...)") from error
+    except (Unreadable, MemoryError):
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
-        raise BadUsage(f"{path} is damaged or truncated ({error})") from error
+        raise Unreadable(f"is damaged or truncated ({error})") from error
 
 
-def _check_size(path: Path, image: Image.Image) -> None:
+def _check_size(image: Image.Image) -> None:
     short, long = sorted(image.size)
     if long > MAX_ASPECT * short:
         size = f"{image.width} x {image.height} pixels"
-        raise BadUsage(f"{path} is {size}: one side may be at most {MAX_ASPECT} times the other")
+        raise Unreadable(f"is {size}: one side may be at most {MAX_ASPECT} times the other")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

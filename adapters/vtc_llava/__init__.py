@@ -3,3 +3,5 @@
 from .handle import Handle as Handle
 from .patching import load as load
 from .patching import patch as patch
+from .savings import Description as Description
+from .settings import Settings as Settings

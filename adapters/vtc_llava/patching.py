@@ -1,70 +1,100 @@
 """One call that prunes a live LLaVA and its processor, and one that loads such a pair."""
 
-from collections.abc import Sequence
-from types import ModuleType
+from collections.abc import Iterator, Sequence
 from typing import Any, SupportsIndex
 
 from transformers import AutoConfig, AutoProcessor
 
 from vtc_core import checks
-from vtc_torch import PrunedEncoder, loading
+from vtc_torch import PrunedEncoder, loading, towers
 
-from . import llava
+from . import llava, llava_next, llava_next_video, llava_onevision, video_llava, vipllava
+from .budget import budget
+from .family import Family, check_config, check_processor
+from .features import Features
 from .handle import Handle
+from .placeholders import Placeholders
+from .settings import Settings, plain, restored
 
-# `config.model_type` -> the module that knows the family.
-FAMILIES: dict[str, ModuleType] = {"llava": llava}
+# By `config.model_type`.
+FAMILIES: dict[str, Family] = {
+    "llava": llava.FAMILY,
+    "vipllava": vipllava.FAMILY,
+    "llava_next": llava_next.FAMILY,
+    "llava_next_video": llava_next_video.FAMILY,
+    "video_llava": video_llava.FAMILY,
+    "llava_onevision": llava_onevision.FAMILY,
+}
 
 
 def patch(
     model: Any,
     processor: Any,
-    keep: SupportsIndex,
+    keep: SupportsIndex | None = None,
     layers: SupportsIndex | Sequence[SupportsIndex] = 3,
     reduce: str = "sum",
+    *,
+    total: SupportsIndex | None = None,
+    signal: str = "cls",
 ) -> Handle:
-    """Prune the visual tokens of `model` from now on: `keep` tokens a picture, in place, these two instances only.
+    """Prune the visual tokens of `model` from now on, in place, these two instances only.
 
     Modifications:
-    - `model.model.get_image_features` runs a `vtc_torch.PrunedEncoder` around the model's own tower, then the model's
-      own projector; `model.model.get_placeholder_mask` explains a prompt that the patched processor did not write;
-    - `processor.replace_image_token` writes `keep` placeholders a picture, so ids, mask, cache and positions are short
-      and consistent. Position ids are compact, as in the published VTC-CLS code.
+    - `model.model.get_image_features` (and `get_video_features`) runs a `vtc_torch.PrunedEncoder` around the model's
+      own tower, then the model's own projector, and packs what was kept; `model.model.get_placeholder_mask` explains
+      a prompt that the patched processor did not write;
+    - `processor.replace_image_token` (and `replace_video_token`) writes as many placeholders, so ids, mask, cache and
+      positions are short and consistent. Position ids are compact, as in the published VTC-CLS code;
+    - `model.config.vtc` holds the settings: saved with the model, and read by `load`.
     Nothing else changes: `generate`, beams, sampling, labels, batches and prompts without pictures work as before.
 
     Args:
         model, processor: a LLaVA of a known family, and its processor.
-        keep: tokens kept of a picture, in [1, tokens]; all of them gives the unpatched logits.
+        keep: tokens kept of a tile (of a picture where that is one tile, of a frame of a video), in [1, tokens]; all of
+            them gives the unpatched logits.
+        total: instead of `keep`, tokens kept of a picture of several tiles, or of a video. See `vtc_llava.budget`.
         layers, reduce: the ensemble, see `vtc_core.resolve_layers` and `vtc_core.score`.
+        signal: 'cls'; or 'received' for towers without CLS, which is a different method, see `vtc_torch.PrunedEncoder`.
 
     Raises:
         ValueError: a family, tower or setting that is not supported, `keep` or `layers` out of range, a pair that is
             already patched. The pair is untouched then.
     """
     family = _family(getattr(model, "config", None), type(model).__name__)
-    if not isinstance(model, family.MODEL):
-        raise TypeError(f"model must be a {family.MODEL.__name__}, got {type(model).__name__}")
-    family.check_config(model.config)
-    family.check_processor(processor)
+    if not isinstance(model, family.model):
+        raise TypeError(f"model must be a {family.model.__name__}, got {type(model).__name__}")
+    config = model.config
+    chosen = _check(family, config, keep, total, layers, reduce, signal)
+    check_processor(family, config, processor)
     for instance, name in ((model, "model"), (processor, "processor")):
         if "vtc" in vars(instance):
-            kept = instance.vtc.keep
-            raise ValueError(f"this {name} is already patched (keep={kept}): undo that first, with its handle's undo()")
-    encoder = PrunedEncoder(model.model.vision_tower, keep, layers, reduce, model.config.vision_feature_layer)
-    handle = Handle(model, processor, encoder)
-    handle.install(list(family.overrides(handle)))
+            raise ValueError(
+                f"this {name} is already patched ({instance.vtc.settings.budget}): undo that first, with its handle's "
+                "undo()"
+            )
+    made = loading.feature_layer(config)
+    encoders: dict[str, PrunedEncoder] = {}
+    for tower in dict.fromkeys(family.towers.values()):  # the same encoder for pictures and videos, or one for each
+        encoder = PrunedEncoder(getattr(model.model, tower), chosen.keep or 1, layers, reduce, made, signal)
+        encoders |= {kind: encoder for kind, name in family.towers.items() if name == tower}
+    handle = Handle(model, processor, family, chosen, encoders, family.layouts(config))
+    handle.install(list(_overrides(handle)))
     return handle
 
 
 def load(
     path_or_id: str,
-    keep: SupportsIndex,
-    layers: SupportsIndex | Sequence[SupportsIndex] = 3,
-    reduce: str = "sum",
+    keep: SupportsIndex | None = None,
+    layers: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    reduce: str | None = None,
+    *,
+    total: SupportsIndex | None = None,
+    signal: str | None = None,
     **model_kwargs: Any,
 ) -> tuple[Any, Any]:
     """A patched (model, processor) from a folder or hub id, in eval mode; the handle is `model.vtc`.
 
+    What is not given is taken from the checkpoint, if a patched pair was saved there, else as in `patch`.
     `model_kwargs` go to transformers' `from_pretrained`: `dtype`, `device_map`, `attn_implementation`, `revision`, ...
 
     Raises:
@@ -74,20 +104,50 @@ def load(
     hub_kwargs = loading.hub_kwargs(model_kwargs)
     config = AutoConfig.from_pretrained(path_or_id, **hub_kwargs)
     family = _family(config, path_or_id)
-    family.check_config(config)
-    checks.encoder(
-        *loading.size_of_config(config.vision_config), keep, layers, reduce, config.vision_feature_layer
-    )  # before gigabytes are read
+    given = {"keep": keep, "total": total, "layers": layers, "reduce": reduce, "signal": signal}
+    defaults = {"keep": None, "total": None, "layers": 3, "reduce": "sum", "signal": "cls"}
+    arguments = {**defaults, **restored(config, path_or_id, given)}
+    _check(family, config, **arguments)  # before gigabytes are read
     processor = AutoProcessor.from_pretrained(path_or_id, **hub_kwargs)
-    model, info = family.MODEL.from_pretrained(path_or_id, output_loading_info=True, **model_kwargs)
+    model, info = family.model.from_pretrained(path_or_id, output_loading_info=True, **model_kwargs)
     loading.require_all(info, f"{path_or_id} lacks tensors of the model")
-    patch(model.eval(), processor, keep, layers, reduce)
+    patch(model.eval(), processor, **arguments)
     return model, processor
 
 
-def _family(config: Any, name: str) -> ModuleType:
+def _family(config: Any, name: str) -> Family:
     kind = getattr(config, "model_type", None)
     if kind not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise ValueError(f"model must be a LLaVA of a known family ({known}), got {name} of model_type {kind!r}")
     return FAMILIES[kind]
+
+
+def _check(family: Family, config: Any, keep: Any, total: Any, layers: Any, reduce: Any, signal: Any) -> Settings:
+    """Every refusal that needs no weights."""
+    chosen = budget(keep, total)
+    if chosen.total is not None and not family.several:
+        raise ValueError(
+            f"total is for pictures of several tiles and for videos; a picture of {config.model_type!r} is one tile: "
+            f"pass keep={chosen.total}"
+        )
+    check_config(family, config, signal)
+    tokens, depth = towers.size_of_config(config.vision_config)
+    checks.encoder(tokens, depth, chosen.keep or 1, layers, reduce, loading.feature_layer(config), signal)
+    return Settings(chosen.keep, chosen.total, plain(layers), reduce, signal)
+
+
+def _overrides(handle: Handle) -> Iterator[tuple[Any, str, Any]]:
+    """(instance, attribute, value) of all that `patch` sets."""
+    model, processor = handle.model, handle.processor
+    features = Features(handle)
+    words = {kind: getattr(processor, f"{kind}_token") for kind in handle.family.towers}
+    placeholders = Placeholders(words, handle.layouts, handle.settings)
+    for kind in handle.family.towers:
+        yield model.model, f"get_{kind}_features", getattr(features, f"get_{kind}_features")
+        yield processor, f"replace_{kind}_token", getattr(placeholders, f"replace_{kind}_token")
+    yield model.model, "get_placeholder_mask", features.get_placeholder_mask
+    yield processor, "_get_num_multimodal_tokens", placeholders.count
+    yield model.config, "vtc", handle.settings.saved()
+    yield model, "vtc", handle
+    yield processor, "vtc", placeholders

@@ -17,10 +17,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         return
     clause = clause_of(metafunc.function.__name__)
     found = [x for backend in metafunc.config.stash[BACKENDS] for x in targets(backend, clause)]
-    if "encoder" in metafunc.function.__name__ or metafunc.definition.path.name == "test_encoder.py":
+    of_encoder = "encoder" in metafunc.function.__name__ or metafunc.definition.path.name == "test_encoder.py"
+    if of_encoder:
         found = [x for x in found if hasattr(x.verbs, "load_encoder")]
     if "dtype" in metafunc.fixturenames:
         found = [replace(x, dtype=dtype) for x in found for dtype in x.dtypes]
+        found = [x for x in found if not of_encoder or x.dtype in x.backend.encoder_dtypes]
         cells = [pytest.param(x, x.dtype, id=str(x)) for x in found] or [pytest.param(None, None)]
         metafunc.parametrize(("target", "dtype"), cells)
     else:

@@ -29,6 +29,11 @@ class Backend:
         """A variant may name fewer dtypes of its own."""
         return tuple(getattr(self.namespace(variant), "dtypes", self.dtypes))
 
+    @property
+    def encoder_dtypes(self) -> tuple[str, ...]:
+        """Its encoder may have fewer than its verbs."""
+        return tuple(getattr(self.module, "encoder_dtypes", self.dtypes))
+
     def namespace(self, variant: str) -> Any:
         return self.module if variant == EAGER else self.module.variants[variant]
 
@@ -79,6 +84,8 @@ def describe(backend: Backend) -> list[str]:
         lines.append(f"     does not apply: {absent}, not in its `dtypes`")
     if not hasattr(backend.module, "load_encoder"):
         lines.append("     does not apply: the encoder group, it has no `load_encoder`")
+    elif absent := [dtype for dtype in backend.dtypes if dtype not in backend.encoder_dtypes]:
+        lines.append(f"     does not apply: the encoder group in {', '.join(absent)}, not in its `encoder_dtypes`")
     return lines
 
 

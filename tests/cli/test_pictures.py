@@ -161,10 +161,10 @@ def test_a_hair_is_refused(tmp_path: Path):
 
 
 def test_an_unreadable_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def denied(path: Path) -> None:  # a test that runs as root can read everything
+    def denied(path: Path, mode: str) -> None:  # a test that runs as root can read everything
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(Image, "open", denied)
+    monkeypatch.setattr(Path, "open", denied)
     assert refusal(tmp_path / "a.png") == " cannot be read: permission denied"
 
 

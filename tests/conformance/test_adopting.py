@@ -74,6 +74,14 @@ def test_the_header_says_what_it_is_and_what_does_not_apply(folder):
         assert re.search(line, ran.output), ran.output
 
 
+def test_an_encoder_may_have_fewer_dtypes_than_the_verbs(folder):
+    (folder / "fewer.py").write_text(EXAMPLE + "\n\nencoder_dtypes = ('float64',)\nload_encoder = None\n")
+    ran = run_suite(folder, "--vtc-backend", "fewer", "-k", "s9_same_inputs", "-v")
+    assert "does not apply: the encoder group in float32, not in its `encoder_dtypes`" in ran.output
+    assert {test["dtype"] for test in ran.tests if "test_encoder.py" in test["test"]} == {"float64"}
+    assert {test["dtype"] for test in ran.tests if "test_select.py" in test["test"]} == {"float32", "float64"}
+
+
 def test_a_known_deviation_is_expected_to_fail(folder):
     (folder / "known.txt").write_text(
         "# Deviations of higher.py\n\n"

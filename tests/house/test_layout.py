@@ -20,6 +20,7 @@ ALLOWED = {
     "vtc_onnx": ("onnx", "onnxruntime"),
     "vtc_llava": ("torch", "transformers"),
     "vtc_bench": (),
+    "vtc_encode": ("torch", "transformers"),
 }
 
 

@@ -1,0 +1,85 @@
+"""The command `vtc encode`: its options, its help, and what can be refused before torch is imported."""
+
+import glob
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from .errors import BadUsage
+from .options import Debug, Keep, Layers, Model, Reduce
+from .progress import waiting
+
+
+def encode(
+    words: Annotated[
+        str,
+        typer.Argument(
+            metavar="INPUT", help="A folder, a glob in quotes, a .tar, or a .parquet file.", show_default=False
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A folder for the shards.", show_default=False)],
+    column: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Of a parquet file: where the pictures are.", show_default=False),
+    ] = None,
+    model: Model = None,
+    keep: Keep = None,
+    layers: Layers = 3,
+    reduce: Reduce = "sum",
+    batch: Annotated[int, typer.Option(min=1, help="Pictures that are encoded at once.")] = 16,
+    shard_size: Annotated[int, typer.Option(min=1, help="Pictures in a shard: what a killed run loses.")] = 512,
+    dtype: Annotated[
+        Literal["float16", "float32"], typer.Option(help="Of the stored features; on a GPU of the arithmetic too.")
+    ] = "float16",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")] = "auto",
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="This process, or a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None,
+        typer.Option(help="Of the cluster, such as auto. Left out: one is started here.", show_default=False),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that encode, with --engine ray.")] = 1,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Threads of a worker that decode. Left out: all CPUs.", show_default=False
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Stop at a picture that cannot be read, instead of listing it.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Remove the shards in OUT first.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Encode a corpus once, to ask many times: pruned features as parquet shards.
+
+    Run it again after it was stopped, however that happened, and it goes on where it was. Features are those of the
+    vision tower, before a LLaVA's projector. Unreadable pictures are listed in OUT/skipped.parquet.
+
+    Example: [bold]vtc encode photos features --model llava-hf/llava-1.5-7b-hf --keep 64[/bold]
+    """
+    _check(words, out, engine, address, workers)
+    with waiting("starting torch"):
+        from .encode import Options, encode
+
+    options = Options(
+        column, model, keep, layers, reduce, batch, shard_size, dtype, device, engine, address, workers, threads,
+        strict, overwrite,
+    )  # fmt: skip
+    encode(words, out, options)
+
+
+def _check(words: str, out: Path, engine: str, address: str | None, workers: int) -> None:
+    """Refuse an INPUT that is not there, an OUT that is a file, and an engine that cannot run."""
+    for module, extra in [("pyarrow", "encode")] + [("ray", "ray")] * (engine == "ray"):
+        if find_spec(module) is None:
+            raise BadUsage(f"this needs {module}, which is not installed: pip install 'vtc-cls[{extra}]'")
+    if not Path(words).exists() and not glob.has_magic(words):
+        raise BadUsage(f"{words}: no such file or folder")
+    if out.exists() and not out.is_dir():
+        raise BadUsage(f"{out} is a file: OUT is a folder")
+    if engine == "local" and address is not None:
+        raise BadUsage("--address is for --engine ray")
+    if engine == "local" and workers != 1:
+        raise BadUsage(f"--workers {workers} is for --engine ray; --threads says how many threads decode")

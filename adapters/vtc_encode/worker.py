@@ -1,0 +1,196 @@
+"""Pictures in, rows out: decoding in threads next to the encoder."""
+
+import hashlib
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import groupby, islice
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
+
+from vtc_cli.pictures import Unreadable, read_picture
+from vtc_torch import PrunedEncoder
+
+from .pictures import Picture
+from .refused import Refused
+from .shards import Outcome, Rows, Settings
+from .sources import Source
+
+AHEAD = 2  # batches that are decoded while one is encoded
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that a worker is made of, wherever it runs."""
+
+    checkpoint: str  # folder or hub id of a CLIP or LLaVA checkpoint
+    keep: int
+    layers: int = 3
+    reduce: str = "sum"
+    dtype: str = "float16"  # of the stored features; on a GPU the encoder computes in it too
+    device: str = "cpu"
+    batch: int = 16
+    threads: int = 2  # that decode
+    strict: bool = False
+
+    @property
+    def computed(self) -> str:
+        return "float32" if self.device == "cpu" else self.dtype
+
+
+class Batch(NamedTuple):
+    """Neighbours in INPUT; what is skipped among them leaves the batch smaller."""
+
+    number: int  # of the shard
+    pictures: list[Picture]
+    pixels: list[Future[Any]]  # of each picture: (channels height width), or Unreadable
+
+
+class Worker:
+    """An encoder and the checkpoint's own image processor.
+
+    Batches are a function of positions in INPUT alone, never across shards: a resumed run, and any number of workers,
+    compute what one uninterrupted run computes, to the bit where machine and number of computing threads are the same
+    (torch rounds differently with 1 and with 2). Otherwise, and with another `batch`, features differ by rounding
+    (2e-5 in float32) and scores (1e-6), and what is kept only where scores tie that closely at the cut.
+    """
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        # Not torchvision, whose resizing differs: the same pixels on every machine.
+        self.processor: Any = AutoImageProcessor.from_pretrained(recipe.checkpoint, backend="pil")
+        self.encoder = PrunedEncoder.from_pretrained(
+            recipe.checkpoint, recipe.keep, recipe.layers, recipe.reduce, dtype=getattr(torch, recipe.computed)
+        )
+        made = self._pixels_of(Image.new("RGB", (64, 48)))
+        if made.dim() != 3:
+            raise Refused(
+                f"the image processor of {recipe.checkpoint} makes several tiles of a picture; "
+                "corpora are encoded with one tile a picture (CLIP, LLaVA-1.5)"
+            )
+
+    def settings(self, source: Source, shard_size: int) -> Settings:
+        encoder = self.encoder
+        config: Any = encoder.tower.config
+        weights = hashlib.blake2b(digest_size=16)
+        for name, tensor in sorted(encoder.tower.state_dict().items()):
+            weights.update(name.encode())
+            weights.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+        return Settings(
+            checkpoint=self.recipe.checkpoint,
+            weights=weights.hexdigest(),
+            keep=encoder.keep,
+            tokens=encoder.tokens,
+            dim=config.hidden_size * len(encoder.feature_layers),
+            layers=encoder.layers,
+            reduce=encoder.reduce,
+            signal=encoder.signal,
+            feature_layer=encoder.feature_layers,
+            projected=False,
+            computed=self.recipe.computed,
+            dtype=self.recipe.dtype,
+            input=source.digest,
+            pictures=source.count,
+            shard_size=shard_size,
+            vtc=version("vtc-cls"),
+        )
+
+    def encode(
+        self, source: Source, settings: Settings, numbers: Iterable[int], step: Callable[[int], None]
+    ) -> Iterator[tuple[Outcome, Rows]]:
+        """Shard after shard; `step` is told how many pictures are done. Decoding runs ahead, across shards too.
+
+        Raises:
+            Unreadable: a picture, with its name, where the recipe is strict.
+            OSError: INPUT cannot be read, as opposed to a picture in it that is missing or may not be read.
+        """
+        self.encoder.to(self.recipe.device)
+        with ThreadPoolExecutor(self.recipe.threads) as pool:
+            batches = (
+                Batch(number, pictures, [pool.submit(self._pixels, picture) for picture in pictures])
+                for number in numbers
+                for pictures in _batched(source.read(*settings.span(number)), self.recipe.batch)
+            )
+            for number, of_shard in groupby(_running_ahead(batches), key=lambda batch: batch.number):
+                yield self._shard(number, of_shard, settings, step)
+
+    def _shard(
+        self, number: int, batches: Iterable[Batch], settings: Settings, step: Callable[[int], None]
+    ) -> tuple[Outcome, Rows]:
+        ids, skipped, seconds = [], [], 0.0
+        features = [np.empty((0, settings.keep, settings.dim), settings.dtype)]
+        indices = [np.empty((0, settings.keep), np.int32)]
+        scores = [np.empty((0, settings.tokens), np.float32)]
+        for batch in batches:
+            readable = []
+            for picture, future in zip(batch.pictures, batch.pixels, strict=True):
+                pixels = future.result()
+                if not isinstance(pixels, Unreadable):
+                    ids.append(picture.id)
+                    readable.append(pixels)
+                elif self.recipe.strict:
+                    raise Unreadable(f"{picture.id} {pixels}")
+                else:
+                    skipped.append((picture.id, str(pixels)))
+            if readable:
+                start = time.perf_counter()
+                made = self._encoded(torch.stack(readable))
+                seconds += time.perf_counter() - start
+                for column, rows in zip((features, indices, scores), made, strict=True):
+                    column.append(rows)
+            step(len(batch.pictures))
+        rows = Rows(ids, np.concatenate(features), np.concatenate(indices), np.concatenate(scores), skipped)
+        return Outcome(number, len(ids), len(skipped), seconds), rows
+
+    @torch.inference_mode()
+    def _encoded(self, pixels: Float[Tensor, "batch channels height width"]) -> tuple[np.ndarray, ...]:
+        """As they are stored: features (batch keep dim), indices (batch keep), scores (batch tokens)."""
+        pruned = self.encoder(pixels.to(self.recipe.device, getattr(torch, self.recipe.computed)))
+        features = pruned.features.to(getattr(torch, self.recipe.dtype))
+        if not features.isfinite().all() and pruned.features.isfinite().all():
+            raise ValueError(f"these features do not fit {self.recipe.dtype} (up to 65504): use --dtype float32")
+        return features.cpu().numpy(), pruned.indices.int().cpu().numpy(), pruned.scores.float().cpu().numpy()
+
+    def _pixels(self, picture: Picture) -> Tensor | Unreadable:
+        """In a thread; Pillow works without the interpreter's lock."""
+        try:
+            with picture.open() as file:
+                return self._pixels_of(read_picture(file))
+        except Unreadable as error:
+            return error
+        except (FileNotFoundError, NotADirectoryError):
+            return Unreadable("is not there")
+        except IsADirectoryError:
+            return Unreadable("is a folder")
+        except PermissionError:
+            return Unreadable("cannot be read: permission denied")
+
+    def _pixels_of(self, image: Image.Image) -> Tensor:
+        return self.processor(images=image, return_tensors="pt", input_data_format="channels_last")["pixel_values"][0]
+
+
+def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch
+
+
+def _running_ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The same batches, asked for earlier than needed: their pictures are on the way to be decoded then."""
+    waiting: deque[Batch] = deque()
+    for batch in batches:
+        waiting.append(batch)
+        if len(waiting) > AHEAD:
+            yield waiting.popleft()
+    yield from waiting

@@ -1,0 +1,78 @@
+"""How many of a picture's or a video's tokens are fed, and which of them compete for a place: integers, no model."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from vtc_core import checks
+
+from .geometry import ALWAYS, Layout
+
+
+class Budget(NamedTuple):
+    """Exactly one of the two is a number.
+
+    keep: of every tile or frame `min(keep, its tokens)` are kept, the highest scores of that tile. In a tile of a
+        picture only tokens that survive un-padding compete.
+    total: of every picture or video at most `total` are kept, and exactly that many where there are so many. A base
+        tile gets its part of them, rounded down, at least one: `max(1, total * its tokens // all tokens)`; the rest
+        goes to the highest scores of all other tiles together. Of a video, to the highest of all frames together.
+
+    Row newlines are dropped, unless everything is kept: `keep` is all tokens of a tile, or `total` is at least what the
+    stock model feeds. Then the picture or video is fed as the stock model does it. The CLS of a frame (Video-LLaVA) and
+    the newline that ends a video (LLaVA-OneVision) are always fed, and not counted.
+    """
+
+    keep: int | None
+    total: int | None
+
+    def __str__(self) -> str:
+        return f"keep={self.keep}" if self.keep is not None else f"total={self.total}"
+
+
+def budget(keep: Any, total: Any) -> Budget:
+    """A checked `Budget`."""
+    if (keep is None) == (total is None):
+        came = "neither" if keep is None else f"keep={keep!r} and total={total!r}"
+        raise ValueError(
+            f"exactly one of keep (tokens of a tile or frame) and total (tokens of a picture or video) is needed, "
+            f"got {came}"
+        )
+    if total is None:
+        checks.budget(keep)
+        return Budget(int(keep), None)
+    message = f"total must be an integer of at least 1, got {total!r}"
+    if not checks.is_integer(total):
+        raise TypeError(message)
+    if int(total) < 1:
+        raise ValueError(message)
+    return Budget(None, int(total))
+
+
+def everything(layout: Layout, budget: Budget) -> bool:
+    """Whether a picture or video is fed as the stock model does it."""
+    if budget.total is not None:
+        return budget.total >= int((~np.isin(layout.tile, ALWAYS)).sum())
+    return (budget.keep or 0) >= int(np.bincount(layout.tile[layout.tile >= 0]).max())
+
+
+def groups(layout: Layout, budget: Budget) -> list[tuple[Int[np.ndarray, "size"], int]]:
+    """The tokens that compete with each other, as positions in the layout, and how many of them are kept."""
+    if budget.keep is not None:
+        tiles = [np.flatnonzero(layout.tile == tile) for tile in range(layout.tiles)]
+        return [(tile, min(budget.keep, len(tile))) for tile in tiles if len(tile)]
+    tokens = np.flatnonzero(layout.tile >= 0)
+    total = min(budget.total or 0, len(tokens))
+    if not layout.base:
+        return [(tokens, total)]
+    base, rest = np.flatnonzero(layout.tile == 0), np.flatnonzero(layout.tile > 0)
+    share = max(1, total * len(base) // len(tokens))
+    return [(group, kept) for group, kept in ((base, share), (rest, total - share)) if kept]
+
+
+def fed(layout: Layout, budget: Budget) -> int:
+    """How many placeholders a picture or video needs."""
+    if everything(layout, budget):
+        return len(layout.tile)
+    return sum(kept for _, kept in groups(layout, budget)) + int(np.isin(layout.tile, ALWAYS).sum())

@@ -1,0 +1,63 @@
+"""What a family of models has to tell: the rest is common to all of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from vtc_torch import loading
+
+from .geometry import Layout
+
+
+@dataclass(frozen=True)
+class Family:
+    """One `config.model_type`. The layouts say how tokens are packed and counted; see the README on adding one.
+
+    Attributes:
+        model: the class of the whole model.
+        towers: for "image", and "video" if the family has it, the name of the tower in `model.model`.
+        layouts: of a configuration, for the same kinds: (height, width, alone) -> Layout of a picture, frames -> Layout
+            of a video. They must not hold on to the configuration: the processor keeps them.
+        several: whether a picture can have several tiles, or there are videos; without, `total` means nothing.
+        stacked: whether the stock `get_image_features` returns one tensor, not a list with one for each picture.
+        blend_projected: whether tokens are pooled after the projector, not before.
+        forward_ends_videos: whether the stock `forward`, not `get_video_features`, adds the newline that ends a video.
+        check: more refusals, of a configuration.
+    """
+
+    model: type
+    towers: Mapping[str, str]
+    layouts: Callable[[Any], Mapping[str, Callable[..., Layout]]]
+    several: bool = True
+    stacked: bool = False
+    blend_projected: bool = False
+    forward_ends_videos: bool = False
+    check: Callable[[Any], None] = lambda config: None
+
+
+def check_config(family: Family, config: Any, signal: str) -> None:
+    """A ValueError for what is not supported."""
+    loading.tower_config(config, family.model.__name__, signal)
+    strategy = getattr(config, "vision_feature_select_strategy", "default")  # VipLLaVA has none, and drops CLS
+    has_cls = config.vision_config.model_type == "clip_vision_model"
+    if has_cls and strategy != "default":
+        raise ValueError(
+            f"vision_feature_select_strategy must be 'default', got {strategy!r}: "
+            "it feeds CLS to the language model, and only patch tokens can be pruned"
+        )
+    if not has_cls and strategy != "full":
+        raise ValueError(
+            f"vision_feature_select_strategy must be 'full' for a tower without CLS, got {strategy!r}: "
+            "it drops the first token, which is a patch here"
+        )
+    family.check(config)
+
+
+def check_processor(family: Family, config: Any, processor: Any) -> None:
+    """Refuse what does not write the placeholders (a bare tokenizer or image processor), or would cut other tiles."""
+    needed = [name for kind in family.towers for name in (f"replace_{kind}_token", f"{kind}_token")]
+    if not all(hasattr(processor, name) for name in needed):
+        raise TypeError(f"processor must be the model's own, with {', '.join(needed)}, got {type(processor).__name__}")
+    ours, theirs = (getattr(x, "image_grid_pinpoints", None) for x in (processor.image_processor, config))
+    if theirs is not None and [*map(tuple, ours or ())] != [*map(tuple, theirs)]:
+        raise ValueError(f"processor and model disagree on image_grid_pinpoints: {ours} and {theirs}")

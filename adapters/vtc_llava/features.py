@@ -1,0 +1,122 @@
+"""The model's side: in place of the methods that make features of pictures and videos."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from vtc_torch import Pruned
+
+from .budget import fed
+from .geometry import Layout
+from .handle import Handle
+from .packing import Packing
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Bound methods of this small object: a `deepcopy` of a patched model rebinds them to the copy.
+
+    They name what the stock methods of any family and version take: `generate` reads the names before it calls.
+    """
+
+    handle: Handle
+
+    def get_image_features(
+        self,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        *,
+        pixel_values_images: Tensor | None = None,
+        batch_num_images: Tensor | None = None,
+        vision_feature_layer: Any = None,
+        vision_feature_layers: Any = None,
+        vision_feature_select_strategy: str | None = None,
+        vision_aspect_ratio: str | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
+        """As the stock method: `pooler_output` has the tokens that are fed of each picture, (length, language dim)."""
+        self._fixed("vision_feature_layer", vision_feature_layer)
+        self._fixed("vision_feature_layers", vision_feature_layers)
+        self._fixed("vision_feature_select_strategy", vision_feature_select_strategy)
+        self._fixed("vision_aspect_ratio", vision_aspect_ratio)
+        pixels = pixel_values_images if pixel_values is None else pixel_values
+        if pixels is None:
+            raise TypeError("pixel_values must be a tensor, got None")
+        layouts = self._pictures(pixels, image_sizes, batch_num_images)
+        if pixels.dim() == 5:  # pictures of fewer tiles are filled up
+            pixels = torch.cat([picture[: layout.tiles] for picture, layout in zip(pixels, layouts, strict=True)])
+        return self._encoded("image", pixels, layouts, self.handle.family.stacked, return_dict)
+
+    def get_video_features(
+        self,
+        pixel_values_videos: Tensor,
+        vision_feature_layer: Any = None,
+        vision_feature_select_strategy: str | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
+        """As the stock method: `pooler_output` is (videos, length, language dim)."""
+        self._fixed("vision_feature_layer", vision_feature_layer)
+        self._fixed("vision_feature_select_strategy", vision_feature_select_strategy)
+        layouts = [self.handle.layouts["video"](pixel_values_videos.shape[1])] * len(pixel_values_videos)
+        return self._encoded("video", pixel_values_videos.flatten(0, 1), layouts, True, return_dict)
+
+    def get_placeholder_mask(self, *args: Any, **kwargs: Any) -> Any:
+        """As the stock method, with a message that names the call that was forgotten."""
+        model, budget = self.handle.model.model, self.handle.settings.budget
+        try:
+            return type(model).get_placeholder_mask(model, *args, **kwargs)
+        except ValueError as error:
+            kind, name = ("image", "pictures") if kwargs.get("video_features") is None else ("video", "videos")
+            counts = _each([fed(layout, budget) for layout in self.handle.seen[kind]])
+            stock = _each([len(layout.tile) for layout in self.handle.seen[kind]])
+            raise ValueError(
+                f"the prompt's placeholders do not match the pruned {name} ({counts}): {error}. "
+                f"A processor that is not patched writes {stock}; use the processor that was given to "
+                f"vtc_llava.patch(model, processor, {budget})"
+            ) from error
+
+    def _fixed(self, name: str, value: Any) -> None:
+        """The encoder was made for what the configuration says."""
+        fixed = getattr(self.handle.model.config, name, None)
+        if value is not None and value != fixed:
+            raise ValueError(f"{name} is fixed while patched: it must be {fixed!r}, got {value!r}")
+
+    def _pictures(self, pixels: Tensor, sizes: Any, numbers: Any) -> list[Layout]:
+        layout = self.handle.layouts["image"]
+        if sizes is None:
+            return [layout() for _ in pixels]
+        sizes = [tuple(map(int, size)) for size in sizes]
+        together = [int(n) for n in numbers for _ in range(int(n))] if numbers is not None else [1] * len(sizes)
+        return [layout(*size, alone=n == 1) for size, n in zip(sizes, together, strict=True)]
+
+    def _encoded(
+        self, kind: str, tiles: Tensor, layouts: Sequence[Layout], stacked: bool, return_dict: bool | None
+    ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
+        handle, model = self.handle, self.handle.model.model
+        encoder = handle.encoders[kind]
+        packing = Packing(layouts, handle.settings.budget, encoder.tokens)
+        if len(tiles) != packing.tiles:
+            raise ValueError(f"these sizes need {packing.tiles} tiles, pixel values have {len(tiles)}")
+        pruned = encoder(tiles.to(next(encoder.parameters()).device), choose=packing.choose)
+        newline = getattr(model, "image_newline", None)
+        tokens = packing.feed(pruned.features, model.multi_modal_projector, newline, handle.family.blend_projected)
+        if kind == "video" and handle.family.forward_ends_videos:
+            tokens = [video[:-1] for video in tokens]
+        indices = pruned.indices.masked_fill(packing.filled_up, -1)
+        handle.last = Pruned(pruned.features.detach(), indices, pruned.scores.detach())
+        handle.seen[kind] = list(layouts)
+        output = BaseModelOutputWithPooling(
+            last_hidden_state=pruned.features,  # type: ignore[arg-type]
+            pooler_output=torch.stack(tokens) if stacked else tokens,  # type: ignore[arg-type]
+        )
+        return output.to_tuple() if return_dict is False else output
+
+
+def _each(counts: list[int]) -> str:
+    return f"{counts[0]} tokens each" if len(set(counts)) == 1 else f"{', '.join(map(str, counts))} tokens"

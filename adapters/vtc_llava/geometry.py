@@ -1,0 +1,159 @@
+"""What a stock model feeds its language model of a picture or a video, from sizes alone: integers, no model.
+
+Processor and model read the same layouts, so that the count which the one promises is what the other makes.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+from transformers.image_processing_utils import select_best_resolution
+
+NEWLINE, CLS, END = -1, -2, -3  # in `Layout.tile`, of what is in no tile's budget; END is the newline after a video
+ALWAYS = (CLS, END)  # fed whatever the budget, and not counted in it
+
+
+class Layout(NamedTuple):
+    """What the stock model feeds of one picture or video, token by token and in its order: `length` tokens.
+
+    A fed token is one token of the encoder, or a blend of several (pooled frames, shrunken pictures). Patch i of a tile
+    with `tokens` patches has the number `tile * (1 + tokens) + 1 + i`; the CLS of that tile has that of i = -1.
+    """
+
+    tiles: int  # tiles or frames that go through the encoder
+    tile: Int[np.ndarray, "length"]  # the tile in whose budget a fed token is; or NEWLINE, CLS, END
+    source: Int[np.ndarray, "length parts"]  # numbers of the tokens it is made of
+    weight: Float[np.ndarray, "length parts"]  # and how much of each; 1 for one
+    base: bool = False  # tile 0 shows the whole picture, the others show its parts
+
+
+def one_tile(height: int = 0, width: int = 0, alone: bool = True, *, side: int) -> Layout:
+    """A picture of any size as one tile of side x side patches (LLaVA-1.5)."""
+    return frames(1, side=side)
+
+
+def frames(count: int, *, side: int, pooled: int | None = None, cls: bool = False, end: bool = False) -> Layout:
+    """A video of `count` frames, one after the other.
+
+    Args:
+        pooled: every frame is shrunk to pooled x pooled tokens, bilinearly; at half the side that is a mean of 2 x 2.
+        cls: every frame begins with its CLS (Video-LLaVA).
+        end: one newline token ends the video (LLaVA-OneVision).
+    """
+    parts = []
+    for frame in _numbers(count, side):
+        if cls:
+            parts.append(_mark(CLS, int(frame[0, 0]) - 1))
+        parts.append(_blend(frame, pooled, pooled, side) if pooled else _exact(frame, side))
+    return _layout(count, [*parts, _mark(END, 1)] if end else parts)
+
+
+def anyres(
+    height: int,
+    width: int,
+    alone: bool = True,
+    *,
+    side: int,
+    image_size: int,
+    pinpoints: Sequence[Sequence[int]],
+    max_tiles: int | None = None,
+) -> Layout:
+    """A picture as one base tile and a grid of tiles, padding cut off, a newline token after every row of the grid.
+
+    As `pack_image_features` of LLaVA-NeXT and LLaVA-OneVision.
+
+    Args:
+        alone: False for one of several pictures of a prompt in LLaVA-OneVision: the base tile, and one newline token.
+        image_size: pixels of a tile's side; `pinpoints` are the (height, width) in pixels to choose the grid from.
+        max_tiles: a grid of more tokens than that many tiles have is shrunk to them (LLaVA-OneVision).
+    """
+    if not alone:
+        return _layout(1, [_exact(_numbers(1, side), side), _mark(NEWLINE, 1)])
+    best_height, best_width = select_best_resolution((height, width), [*pinpoints])
+    down, across = best_height // image_size, best_width // image_size
+    numbers = _numbers(1 + down * across, side)
+    grid = numbers[1:].reshape(down, across, side, side).swapaxes(1, 2).reshape(down * side, across * side)
+    grid = grid[unpadded(height, width, *grid.shape)]
+    ratio = math.sqrt(grid.size / (max_tiles * side**2)) if max_tiles else 1.0
+    fed = _blend(grid, int(grid.shape[0] // ratio), int(grid.shape[1] // ratio), side) if ratio > 1.1 else None
+    fed = _exact(grid, side) if fed is None else fed
+    return _layout(len(numbers), [_exact(numbers[0], side), _with_newlines(fed)], base=True)
+
+
+def unpadded(height: int, width: int, rows: int, columns: int) -> tuple[slice, slice]:
+    """The part of a rows x columns grid that shows a picture of this size, centred; as transformers' `unpad_image`."""
+    if width / height > columns / rows:
+        margin = (rows - int(round(height * (columns / width), 7))) // 2
+        return slice(margin, rows - margin), slice(None)
+    margin = (columns - int(round(width * (rows / height), 7))) // 2
+    return slice(None), slice(margin, columns - margin)
+
+
+def side_of(config: object) -> int:
+    """Patches on the side of a tile, of a LLaVA configuration."""
+    vision = config.vision_config  # type: ignore[attr-defined]
+    return vision.image_size // vision.patch_size
+
+
+# --- parts of a layout: `tile` of any shape, `source` and `weight` with one more axis ---------------------------------
+
+
+class _Part(NamedTuple):
+    tile: Int[np.ndarray, "*shape"]
+    source: Int[np.ndarray, "*shape parts"]
+    weight: Float[np.ndarray, "*shape parts"]
+
+
+def _numbers(tiles: int, side: int) -> Int[np.ndarray, "tiles side side"]:
+    """The numbers of all patches; a tile's CLS comes before its patches and is left out."""
+    return (np.arange(tiles * (1 + side**2)).reshape(tiles, -1)[:, 1:]).reshape(tiles, side, side)
+
+
+def _exact(numbers: Int[np.ndarray, "*shape"], side: int) -> _Part:
+    return _Part(numbers // (1 + side**2), numbers[..., None], np.ones((*numbers.shape, 1)))
+
+
+def _mark(mark: int, number: int) -> _Part:
+    return _Part(np.array([mark]), np.array([[number]]), np.ones((1, 1)))
+
+
+def _blend(numbers: Int[np.ndarray, "rows columns"], height: int, width: int, side: int) -> _Part:
+    """`torch.nn.functional.interpolate(mode="bilinear")`; a blend is in the budget of the tile of its centre."""
+    (top, bottom, down), (left, right, across) = _axis(numbers.shape[0], height), _axis(numbers.shape[1], width)
+    corners = [numbers[np.ix_(y, x)] for y in (top, bottom) for x in (left, right)]
+    weights = [np.outer(y, x) for y in (1 - down, down) for x in (1 - across, across)]
+    centre = numbers[np.ix_(np.where(down < 0.5, top, bottom), np.where(across < 0.5, left, right))]
+    return _Part(centre // (1 + side**2), np.stack(corners, -1), np.stack(weights, -1))
+
+
+def _axis(old: int, new: int) -> tuple[Int[np.ndarray, "new"], Int[np.ndarray, "new"], Float[np.ndarray, "new"]]:
+    """Of `new` positions on an axis of `old`: the neighbours, and how far it is from the first to the second."""
+    centre = np.maximum((np.arange(new) + 0.5) * (old / new) - 0.5, 0.0)
+    first = centre.astype(int)
+    return first, np.minimum(first + 1, old - 1), centre - first
+
+
+def _with_newlines(part: _Part) -> _Part:
+    """A newline token after every row."""
+    tile = np.pad(part.tile, ((0, 0), (0, 1)), constant_values=NEWLINE)
+    source, weight = (np.pad(x, ((0, 0), (0, 1), (0, 0)), constant_values=1) for x in part[1:])
+    return _Part(tile, source, weight)
+
+
+def _layout(tiles: int, parts: Sequence[_Part], base: bool = False) -> Layout:
+    flat = [_Part(x.tile.ravel(), *(y.reshape(-1, y.shape[-1]) for y in x[1:])) for x in parts]
+    source, weight = widened(flat)
+    return Layout(tiles, np.concatenate([x.tile for x in flat]), source, weight, base)
+
+
+def widened(
+    parts: Sequence[_Part] | Sequence[Layout],
+) -> tuple[Int[np.ndarray, "length parts"], Float[np.ndarray, "length parts"]]:
+    """All `source` and all `weight` one after the other, of as many parts each as the widest has: more of weight 0."""
+    most = max(x.source.shape[1] for x in parts)
+    missing = [((0, 0), (0, most - x.source.shape[1])) for x in parts]
+    source = [np.pad(x.source, pad, mode="edge") for x, pad in zip(parts, missing, strict=True)]
+    weight = [np.pad(x.weight, pad) for x, pad in zip(parts, missing, strict=True)]
+    return np.concatenate(source), np.concatenate(weight)

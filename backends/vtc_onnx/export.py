@@ -1,0 +1,126 @@
+"""A pruned vision encoder as one ONNX file: `keep` is an input, so that it serves every budget."""
+
+import importlib.metadata
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, SupportsIndex
+
+from .metadata import Metadata
+
+DTYPES = ("float32", "float16")
+
+
+class Report(NamedTuple):
+    """What was written, and how it agrees with float32 in torch on sample pictures (smooth noise, made by code)."""
+
+    path: Path
+    bytes: int  # of the file, and of the one with its weights if there is one
+    tokens: int  # patch tokens of a picture
+    difference: float  # largest, of a feature at a kept token
+    overlap: float  # share of the kept tokens that torch keeps
+    cosine: float  # mean, of the features at the kept tokens
+
+
+def export(
+    source: Any,
+    path: str | os.PathLike[str],
+    keep: SupportsIndex = 64,
+    layers: SupportsIndex | Sequence[SupportsIndex] = 3,
+    reduce: str = "sum",
+    feature_layer: int | Sequence[int] | None = None,
+    *,
+    static_keep: bool = False,
+    dtype: str = "float32",
+    quantize: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[str], object] = lambda step: None,
+) -> Report:
+    """Write a pruned vision encoder to `path`, run it in ONNX Runtime and compare it with torch. Needs torch.
+
+    Opset 20. Inputs: `pixel_values` (batch channels height width) float32, batch free; `keep`, an int64 scalar.
+    Outputs: `image_features` (batch keep dim) float32, `indices` (batch keep) int64, `scores` (batch tokens) float32.
+    The work is that of `vtc_torch.PrunedEncoder`, which is what is traced.
+
+    Args:
+        source: a CLIP vision or LLaVA checkpoint (folder or hub id), a live `CLIPVisionModel` or LLaVA, or a
+            `vtc_torch.PrunedEncoder`, whose settings then hold. Of a LLaVA the projector is in the file:
+            `image_features` are what its language model eats. A live model is not changed.
+        path: the file. Weights of 2 GB and more go to `path` + ".data".
+        keep: tokens kept, in [1, tokens]; the default of `PrunedEncoder(path)`.
+        layers, reduce, feature_layer: as in `vtc_torch.PrunedEncoder.from_pretrained`.
+        static_keep: `keep` is a constant and no input, for engines that need that.
+        dtype: 'float32', or 'float16' for weights and arithmetic; inputs, features and scores stay float32.
+        quantize: 'int8' for onnxruntime's dynamic quantisation of the products with weights. Look at the report.
+        overwrite: replace a file at `path`.
+        progress: is told each step, in words.
+
+    Raises:
+        ImportError: without torch, transformers or onnxscript.
+        ValueError, TypeError: an argument that does not fit the source; a source without CLS; a file at `path`.
+        OSError: no checkpoint there, or no folder for `path`.
+        RuntimeError: the file did not agree with torch. It is gone, what was at `path` before is still there.
+    """
+    path = Path(path)
+    _check(path, dtype, quantize, overwrite)
+    try:
+        import torch
+
+        from . import sources, tracing, verifying, writing
+    except ImportError as error:
+        raise ImportError(
+            f"vtc_onnx.export needs torch, transformers and onnxscript ({error}): pip install 'vtc-cls[torch,onnx]'"
+        ) from error
+
+    progress("reading the model")
+    read = sources.read(source, sources.Settings(keep, layers, reduce, feature_layer))
+    about = Metadata(
+        vtc=importlib.metadata.version("vtc-cls"),
+        method="VTC-CLS, arXiv 2412.05819",
+        checkpoint=read.name,
+        layers=list(read.encoder.layers),
+        reduce=read.encoder.reduce,
+        feature_layer=list(read.encoder.feature_layers),
+        tokens=read.encoder.tokens,
+        keep=read.encoder.keep,
+        static_keep=static_keep,
+        image_size=read.picture[-1],
+        channels=read.picture[0],
+        dtype=dtype,
+        quantize=quantize,
+    )
+    progress("tracing")
+    model = tracing.encoder(read.encoder, read.projector, read.picture, getattr(torch, dtype), static_keep)
+
+    # All is made in a folder of its own beside `path`, which goes whatever happens; only what is finished leaves it.
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        made = Path(folder, path.name)
+        progress("writing")
+        writing.write(model, made, about)
+        progress("comparing with torch")
+        agreement = verifying.verify(made, read.encoder, read.projector, dtype)
+        if quantize:
+            progress("quantising")
+            model = writing.quantized(model, Path(folder))
+            writing.write(model, made, about)
+            progress("comparing with torch")
+            agreement = verifying.verify(made, read.encoder, read.projector, quantize)
+        writing.append(made, overlap=agreement.overlap, cosine=agreement.cosine)
+        size = writing.move(made, path)
+    return Report(path, size, read.encoder.tokens, *agreement)
+
+
+def _check(path: Path, dtype: Any, quantize: Any, overwrite: bool) -> None:
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be one of {', '.join(map(repr, DTYPES))}, got {dtype!r}")
+    if quantize not in (None, "int8"):
+        raise ValueError(f"quantize must be 'int8' or None, got {quantize!r}")
+    if quantize and dtype != "float32":
+        raise ValueError(f"quantize={quantize!r} leaves the rest in float32: dtype must be 'float32', got {dtype!r}")
+    if path.is_dir():
+        raise IsADirectoryError(f"path must be a file, got the folder {path}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
+    if path.exists() and not overwrite:
+        raise ValueError(f"{path} is there already: pass overwrite=True to replace it")

@@ -1,0 +1,39 @@
+"""What an exported file says of itself: its metadata properties, `vtc.` before each name, values as JSON."""
+
+import json
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Metadata(NamedTuple):
+    vtc: str  # version that exported it
+    method: str
+    checkpoint: str
+    layers: list[int]  # that are ensembled
+    reduce: str
+    feature_layer: list[int]  # hidden states that are the features, embeddings are 0
+    tokens: int  # patch tokens of a picture
+    keep: int  # where a call does not say
+    static_keep: bool  # whether no call can
+    image_size: int  # pixels, height and width
+    channels: int
+    dtype: str  # of weights and arithmetic; inputs, features and scores are float32
+    quantize: str | None
+    overlap: float | None = None  # with float32 in torch on sample pictures: the share of kept tokens that it keeps,
+    cosine: float | None = None  # and the mean cosine of features at the same tokens; written once they are measured
+
+
+MEASURED = ("overlap", "cosine")
+
+
+def to_properties(values: Mapping[str, object]) -> dict[str, str]:
+    return {f"vtc.{name}": json.dumps(value) for name, value in values.items()}
+
+
+def from_properties(properties: Mapping[str, str], path: str) -> Metadata:
+    """A ValueError if there are none; `path` is for the message."""
+    found = {name: json.loads(properties[f"vtc.{name}"]) for name in Metadata._fields if f"vtc.{name}" in properties}
+    absent = [name for name in Metadata._fields if name not in (*found, *MEASURED)]
+    if absent:
+        raise ValueError(f"{path} was not exported by vtc_onnx.export: it lacks the metadata {', '.join(absent)}")
+    return Metadata(**found)

@@ -1,0 +1,125 @@
+"""A traced graph made readable: names from the model's modules, named axes, transposed weights stored as they are used.
+
+Also smaller and private: torch's notes on every node, with the paths of this machine's source files, go.
+"""
+
+import re
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+# Axes of what goes in and out, in the words of the glossary.
+AXES = {
+    "pixel_values": "batch channels height width",
+    "image_features": "batch keep dim",
+    "indices": "batch keep",
+    "scores": "batch tokens",
+}
+# What the operations of the encoder's own forward pass are for, by torch's names of them.
+STEPS = {"sym_size": "batch", "_local_scalar_dense": "keep", "arange": "gather", "index": "gather"}
+_SCOPES, _FX_NODE = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.fx_node"
+_PREFIX = re.compile(r"^(encoder\.tower\.|encoder$)")  # of `tracing.Exportable`; what follows are the model's own names
+
+
+def tidy(model: ir.Model) -> ir.Model:
+    """All of it, in place."""
+    _store_transposed(model.graph)
+    _name_nodes(model.graph)
+    _name_constants(model.graph)
+    _name_axes(model.graph)
+    for node in model.graph:
+        for thing in (node, *node.outputs):
+            thing.metadata_props.clear()
+        node.doc_string = None
+    for value in (*model.graph.inputs, *model.graph.initializers.values()):
+        value.metadata_props.clear()
+    model.graph.metadata_props.clear()
+    return model
+
+
+def _store_transposed(graph: Any) -> None:
+    """torch multiplies by a weight's transpose. Stored as such, nothing has to turn it when a session starts.
+
+    Quantisation needs it, too: it wants the weight itself in a MatMul.
+    """
+    for node in list(graph):
+        weight = node.inputs[0] if node.op_type == "Transpose" else None
+        if weight is None or weight.name not in graph.initializers:
+            continue
+        numbers = weight.const_value.numpy().transpose(node.attributes.get_ints("perm"))
+        turned = ir.val(f"{weight.name}.T", const_value=ir.tensor(np.ascontiguousarray(numbers)))
+        graph.register_initializer(turned)
+        node.outputs[0].replace_all_uses_with(turned)
+        graph.remove(node, safe=True)
+        if not weight.uses():
+            graph.initializers.pop(weight.name)
+
+
+def _name_nodes(graph: Any) -> None:
+    """`encoder/layers.5/self_attn/q_proj/MatMul`: the module that a node comes from, and its operator.
+
+    Nodes that are in no module but in the encoder's own forward pass are named by what they are for.
+    """
+    features = _makers(graph.outputs[0])
+    names, layer, scoring = Counter(), "", "{}.cls_attention"
+    for node in graph:
+        *scopes, operation = re.findall(r"'([^']*)'", node.metadata_props.get(_SCOPES, "''"))
+        module = _PREFIX.sub("", scopes[-1] if scopes else "")
+        if found := re.match(r"encoder\.layers\.\d+", module):
+            layer = found[0]
+        elif _is_select(node):
+            module = "select"
+        elif not module or module.startswith("_"):  # no module, or a size
+            if operation.startswith("stack"):  # of the rows of all layers that are ensembled
+                scoring = "score"
+            attention = "{}" if node.op_type == "Add" else "{}.self_attn"  # what is added there is the residual
+            step = next((step for name, step in STEPS.items() if operation.startswith(name)), attention)
+            module = (step if node in features else scoring).format(layer)
+        stem = re.sub(r"\.(?!\d)", "/", f"{module}.{node.op_type}")
+        names[stem] += 1
+        node.name = stem if names[stem] == 1 else f"{stem}_{names[stem] - 1}"
+        for number, value in enumerate(node.outputs):
+            if not value.is_graph_output():
+                value.name = node.name if len(node.outputs) == 1 else f"{node.name}.{number}"
+
+
+def _makers(value: Any) -> set[Any]:
+    """The nodes that `value` is made by, without those that only choose."""
+    found, waiting = set(), [value.producer()]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in found and not _is_select(node):
+            found.add(node)
+            waiting += [x.producer() for x in node.inputs if x is not None]
+    return found
+
+
+def _is_select(node: Any) -> bool:
+    return "vtc.select" in node.metadata_props.get(_FX_NODE, "")
+
+
+def _name_constants(graph: Any) -> None:
+    """Weights by their place in the checkpoint, folded ones by the node that uses them, other constants by a number."""
+    constants = 0
+    for value in list(graph.initializers.values()):
+        name = _PREFIX.sub("", value.name)
+        if name.startswith("val_"):
+            user = value.uses()[0].node
+            if user.op_type == "MatMul" and len(value.shape) == 2:
+                name = user.name.removesuffix("/MatMul").replace("/", ".") + ".weight.T"
+            else:
+                name, constants = f"constant_{constants}", constants + 1
+        value.name = name
+
+
+def _name_axes(graph: Any) -> None:
+    """Torch's symbols are renamed; sizes that are fixed stay numbers, their meaning is the axis's denotation."""
+    symbols = {str(graph.inputs[0].shape[0]): "batch", str(graph.outputs[0].shape[1]): "keep"}
+    for value in (*graph.inputs, *(value for node in graph for value in node.outputs)):
+        if value.shape is not None:
+            value.shape = ir.Shape(
+                [size if isinstance(size, int) else symbols.get(str(size)) for size in value.shape],
+                AXES.get(value.name, "").split() or None,
+            )

@@ -1,0 +1,36 @@
+"""A small corpus, some of it broken, and a worker with the embedded model."""
+
+from pathlib import Path
+
+import pytest
+
+import vtc_tiny
+from vtc_encode import Recipe, Worker
+
+from .encoding import SCENES
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Scenes at two depths, PNG and JPEG, and a tenth of broken files among them."""
+    folder = tmp_path_factory.mktemp("corpus") / "photos"
+    (folder / "sub").mkdir(parents=True)
+    for seed in range(SCENES):
+        vtc_tiny.scene(seed).image.save(
+            folder / ("sub" if seed % 3 else "") / f"{seed:02}.{'png' if seed % 2 else 'jpg'}"
+        )
+    whole = (folder / "sub" / "01.png").read_bytes()
+    (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (folder / "sub" / "text.jpg").write_text("not at all a picture")
+    (folder / "zero.webp").touch()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def recipe() -> Recipe:
+    return Recipe(str(vtc_tiny.PATH), keep=16, dtype="float32", batch=4, threads=2)
+
+
+@pytest.fixture(scope="session")
+def worker(recipe: Recipe) -> Worker:
+    return Worker(recipe)

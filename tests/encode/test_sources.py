@@ -1,0 +1,188 @@
+"""What an INPUT is taken to hold, in which order, and from any position."""
+
+import io
+import os
+import pickle
+import tarfile
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from vtc_cli.pictures import Unreadable
+from vtc_encode import Refused, open_source
+from vtc_encode.sources import Source
+
+
+def read(source: Source, start: int = 0, stop: int | None = None) -> list[tuple[str, bytes]]:
+    found = []
+    for picture in source.read(start, source.count if stop is None else stop):
+        with picture.open() as file:
+            found.append((picture.id, file.read()))
+    return found
+
+
+def fill(folder: Path, *names: str) -> dict[str, bytes]:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(name.encode())
+    return {name: name.encode() for name in names}
+
+
+def tar_of(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    with tarfile.open(path, mode) as tar:  # pyright: ignore
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def test_a_folder_is_its_pictures_in_order(tmp_path: Path):
+    fill(tmp_path, "b.PNG", "a/z.jpg", "a.jpeg", "labels.csv", ".hidden.png", ".git/c.png", "a/y.webp", "a/notes.txt")
+    assert read(open_source(str(tmp_path))) == [
+        (name, name.encode()) for name in ("a.jpeg", "a/y.webp", "a/z.jpg", "b.PNG")
+    ]
+
+
+def test_links_and_strange_names(tmp_path: Path):
+    fill(tmp_path, "a/real.png")
+    (tmp_path / "broken.png").symlink_to(tmp_path / "nowhere.png")
+    (tmp_path / "link.png").symlink_to(tmp_path / "a" / "real.png")
+    (tmp_path / "loop").symlink_to(tmp_path)  # not followed
+    os.mkfifo(tmp_path / "pipe.png")  # nor waited for
+    (tmp_path / os.fsdecode(b"caf\xe9.png")).touch()  # not UTF-8
+    source = open_source(str(tmp_path))
+    ids = [picture.id for picture in source.read(0, source.count)]
+    assert ids == ["a/real.png", "broken.png", r"caf\xe9.png", "link.png"]
+    assert pa.array(ids).to_pylist() == ids
+    with pytest.raises(FileNotFoundError):
+        next(source.read(1, 2)).open()
+
+
+def test_a_glob_is_what_it_matches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    fill(tmp_path, "b.png", "a.dat", "sub/c.png", "[1].png", "1.png")
+    assert [name for name, _ in read(open_source("*"))] == ["1.png", "[1].png", "a.dat", "b.png"]
+    assert [name for name, _ in read(open_source("**/*.png"))] == ["1.png", "[1].png", "b.png", "sub/c.png"]
+    assert [name for name, _ in read(open_source("[1].png"))] == ["[1].png"]  # a file first, then a pattern
+    assert read(open_source(str(tmp_path / "sub" / "c.png"))) == [(str(tmp_path / "sub" / "c.png"), b"sub/c.png")]
+
+
+def test_a_tar(tmp_path: Path):
+    files = {"b/2.png": b"two", "1.jpg": b"one", "readme.txt": b"no", "b/2.jpg": bytes(5000), "empty.png": b""}
+    source = open_source(str(tar_of(tmp_path / "a.tar", files)))
+    expected = [(name, data) for name, data in files.items() if name != "readme.txt"]  # in the tar's own order
+    assert read(source) == expected
+    assert read(source, 1, 3) == expected[1:3]
+
+
+@pytest.mark.parametrize("row_group_size", [3, 64, 1000])
+def test_a_parquet_file_from_any_position(tmp_path: Path, row_group_size: int):
+    data = [str(i).encode() * 50 for i in range(100)]
+    table = pa.table({"label": list(range(100)), "picture": data})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=row_group_size)
+    source = open_source(str(tmp_path / "a.parquet"))
+    expected = [(str(i), data[i]) for i in range(100)]
+    assert read(source) == expected
+    for start, stop in [(0, 7), (7, 14), (50, 60), (20, 30), (30, 100), (99, 100), (0, 100)]:  # on, ahead, back
+        assert read(source, start, stop) == expected[start:stop]
+    half = source.read(10, 20)
+    next(half)  # a reader that stops halfway
+    assert read(source, 10, 12) == expected[10:12]
+
+
+def test_parquet_columns(tmp_path: Path):
+    fill(tmp_path, "p/a.png", "p/b.png")
+    paths, path = ["p/a.png", "p/b.png"], tmp_path / "a.parquet"
+    expected = [(name, name.encode()) for name in paths]
+
+    def of(column: str | None = None, **columns: object) -> list[tuple[str, bytes]]:
+        pq.write_table(pa.table(columns), path)
+        return read(open_source(str(path), column))
+
+    assert of(path=paths, caption=["x", "y"]) == expected  # relative to the table's folder
+    assert of(image_path=[str(tmp_path / name) for name in paths])[1][1] == b"p/b.png"
+    assert of(image=[b"x", b"y"], id=[7, None]) == [("7", b"x"), ("1", b"y")]
+    pairs = [{"bytes": b"x", "path": "0.jpg"}, {"bytes": None, "path": "p/b.png"}]  # as Hugging Face datasets
+    assert of(image=pairs, label=[0, 1]) == [("0.jpg", b"x"), ("p/b.png", b"p/b.png")]
+    assert of(thumb=[b"t"], image=[b"x"], column="image") == [("0", b"x")]
+    assert of(image=pa.array([b"x"], pa.large_binary())) == [("0", b"x")]
+    for columns, column, why in [
+        ({"thumb": [b"t"], "full": [b"x"]}, None, "--column; there are thumb (binary), full (binary)"),
+        ({"caption": ["x"]}, None, "--column; there are caption (string)"),
+        ({"caption": ["x"], "n": [1]}, "n", "no such column of bytes or paths, but caption (string), n (int64)"),
+        ({"caption": ["x"]}, "image", "--column image: "),
+    ]:
+        with pytest.raises(Refused) as caught:
+            of(column, **columns)
+        assert why in str(caught.value)
+
+
+def test_null_in_a_parquet_file(tmp_path: Path):
+    pq.write_table(pa.table({"image": pa.array([None, b"x"], pa.binary())}), tmp_path / "a.parquet")
+    null, _ = open_source(str(tmp_path / "a.parquet")).read(0, 2)
+    with pytest.raises(Unreadable, match="is null"):
+        null.open()
+
+
+@pytest.mark.parametrize("kind", ["folder", "tar", "parquet"])
+def test_a_source_can_be_sent_to_another_process_and_knows_its_pictures_again(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    files = fill(tmp_path / "folder", *(f"{i}.png" for i in range(9)))
+    words = {"folder": "folder", "tar": "a.tar", "parquet": "a.parquet"}[kind]
+    tar_of(tmp_path / "a.tar", files)
+    pq.write_table(pa.table({"id": list(files), "image": list(files.values())}), "a.parquet")
+    source = open_source(words)
+    read(source, 0, 2)
+    sent = pickle.loads(pickle.dumps(source))
+    monkeypatch.chdir("/")  # where a worker may be
+    assert read(sent) == [(name, data) for name, data in files.items()]
+    monkeypatch.chdir(tmp_path)
+    assert open_source(words).digest == source.digest
+    later = tmp_path / words
+    changed = later / "3.png" if later.is_dir() else later
+    os.utime(changed, ns=(0, changed.stat().st_mtime_ns + 1))
+    assert open_source(words).digest != source.digest
+
+
+def test_a_folder_that_moved_or_grew(tmp_path: Path):
+    fill(tmp_path / "old", "1.png", "2.png")
+    digest = open_source(str(tmp_path / "old")).digest
+    (tmp_path / "old").rename(tmp_path / "new")
+    assert open_source(str(tmp_path / "new")).digest == digest
+    fill(tmp_path / "new", "3.png")
+    assert open_source(str(tmp_path / "new")).digest != digest
+
+
+def test_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    fill(tmp_path, "only/text.txt", "bad.tar", "bad.parquet", "a.png", "b.tar")
+    tar_of(tmp_path / "a.tar.gz", {"a.png": b"x"}, "w:gz")
+    tar_of(tmp_path / "zip.tar", {"a.png": b"x"}, "w:gz")
+    cut = tar_of(tmp_path / "cut.tar", {"a.png": bytes(5000), "b.png": bytes(5000)})
+    cut.write_bytes(cut.read_bytes()[:7000])
+    pq.write_table(pa.table({"image": pa.array([], pa.binary())}), tmp_path / "none.parquet")
+    for words, why in [
+        ("empty", "empty holds no pictures"),
+        ("only", "only holds no pictures"),
+        ("none.parquet", "none.parquet holds no pictures"),
+        ("nowhere", "nowhere: no such file or folder, and no file matches it"),
+        ("*.bmp", "*.bmp: no such file or folder, and no file matches it"),
+        ("nowhere.tar", "nowhere.tar: no such file"),
+        ("bad.tar", "bad.tar is no tar that can be read, or is cut off ("),
+        ("zip.tar", "zip.tar is no tar that can be read, or is cut off ("),
+        ("cut.tar", "cut.tar is no tar that can be read, or is cut off ("),
+        ("bad.parquet", "bad.parquet is no parquet file that can be read ("),
+        ("a.tar.gz", "a.tar.gz is compressed"),
+        ("*.tar", "*.tar: one tar or parquet file at a time"),
+    ]:
+        with pytest.raises(Refused) as caught:
+            open_source(words)
+        assert str(caught.value).startswith(why)
+    with pytest.raises(Refused, match=r"--column is for a parquet file, got a\.png"):
+        open_source("a.png", "image")

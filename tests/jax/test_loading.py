@@ -1,0 +1,246 @@
+"""`PrunedEncoder.from_pretrained` on every layout in which a CLIP tower is found, without torch or transformers."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small_models import make_tower, pixels, siglip_config
+from transformers import SiglipVisionModel
+
+import vtc_tiny
+import vtc_torch
+from vtc_jax import PrunedEncoder
+from vtc_jax.checkpoint import Checkpoint
+
+from ..torch.test_loading import SAVERS, rename, save_llava, save_llava_published, save_llava_sharded
+
+WEIGHTS = "model.safetensors"
+TOWER = "vision_tower.vision_model."
+
+
+def change(folder, *, drop=(), add=()):
+    """Take tensors out of a checkpoint, by the start of their names, and put some in."""
+    tensors = {k: v for k, v in load_file(folder / WEIGHTS).items() if not k.startswith(tuple(drop))}
+    save_file(tensors | dict(add), folder / WEIGHTS, {"format": "pt"})
+
+
+def assert_same(got, expected):
+    np.testing.assert_array_equal(got.indices, expected.indices)
+    np.testing.assert_allclose(got.features, expected.features.detach(), rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("save", SAVERS, ids=lambda f: f.__name__)
+def test_reads_the_tower_of(save, tmp_path):
+    tower = make_tower()
+    save(tower, tmp_path)
+    encoder = PrunedEncoder.from_pretrained(tmp_path, keep=7)
+    assert encoder.layers == (1, 2, 3)
+    assert_same(encoder(jnp.asarray(pixels(tower))), vtc_torch.PrunedEncoder(tower, 7)(pixels(tower)))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("published", [True, False])
+def test_projects_the_kept_tokens_as_llava_does(bias, published, tmp_path):
+    tower = make_tower()
+    save_llava(tower, tmp_path, multimodal_projector_bias=bias)
+    from transformers import LlavaForConditionalGeneration
+
+    projector = LlavaForConditionalGeneration.from_pretrained(tmp_path).model.multi_modal_projector
+    if not published:
+        rename(tmp_path, "multi_modal_projector.", "model.multi_modal_projector.")
+    expected = vtc_torch.PrunedEncoder(tower, 7)(pixels(tower))
+    got = PrunedEncoder.from_pretrained(tmp_path, 7, project=True)(jnp.asarray(pixels(tower)))
+    assert_same(got, expected._replace(features=projector(expected.features)))
+
+
+def test_the_feature_layer_is_the_checkpoints_own_unless_given(tmp_path):
+    save_llava(make_tower(), tmp_path, vision_feature_layer=-3)
+    assert PrunedEncoder.from_pretrained(tmp_path, 7, 1).layers == (2,)
+    assert PrunedEncoder.from_pretrained(tmp_path, 7, 1, feature_layer=-1).layers == (4,)
+
+
+@pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
+def test_16_bits_stay_16_bits_unless_a_dtype_is_given(stored, tmp_path):
+    make_tower().to(stored).save_pretrained(tmp_path)
+    own, given = (PrunedEncoder.from_pretrained(tmp_path, 7, dtype=dtype) for dtype in (None, jnp.float32))
+    name = str(stored).removeprefix("torch.")
+    assert own(jnp.zeros((1, 3, 24, 24))).features.dtype == name
+    assert given(jnp.zeros((1, 3, 24, 24))).features.dtype == jnp.float32
+    kernel = given.tower.layers[0].mlp.fc1.kernel[...]
+    np.testing.assert_array_equal(own.tower.layers[0].mlp.fc1.kernel[...].astype(jnp.float32), kernel)
+
+
+def test_only_tensors_that_are_used_are_read(tmp_path, monkeypatch):
+    """Neither the language model, nor the layer after the feature layer, nor, unasked for, the projector."""
+    save_llava_published(make_tower(), tmp_path)
+    read = []
+    tensors = Checkpoint.tensors
+
+    def recording(self, names):
+        for name, tensor in tensors(self, names):
+            read.append(name)
+            yield name, tensor
+
+    monkeypatch.setattr(Checkpoint, "tensors", recording)
+    PrunedEncoder.from_pretrained(tmp_path, 7)
+    assert {name.removeprefix(TOWER).partition(".")[0] for name in read} == {"embeddings", "pre_layrnorm", "encoder"}
+    assert {name.split(".")[4] for name in read if ".layers." in name} == set("0123")
+
+
+def test_from_the_hub_only_files_that_are_used_are_fetched(tmp_path, monkeypatch):
+    """A stand-in for the hub: a folder of which the files that were asked for are copied."""
+    hub, cache = tmp_path / "hub", tmp_path / "cache"
+    save_llava_published(make_tower(), hub)
+    tensors = load_file(hub / WEIGHTS)
+    (hub / WEIGHTS).unlink()
+    tower = [name for name in tensors if name.startswith(TOWER)]
+    projector = [name for name in tensors if name.startswith("multi_modal_projector.")]
+    weight_map = {}
+    for file, names in (("a", tower[::2]), ("b", tower[1::2]), ("c", projector)):
+        save_file({name: tensors[name] for name in names}, hub / f"{file}.safetensors")
+        weight_map |= dict.fromkeys(names, f"{file}.safetensors")
+    weight_map["language_model.model.norm.weight"] = "d.safetensors"
+    (hub / "d.safetensors").write_bytes(b"never fetched")
+    (hub / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+    def snapshot_download(repo, allow_patterns, **hub_kwargs):
+        assert (repo, hub_kwargs) == ("owner/name", {"revision": "v1"})
+        cache.mkdir(exist_ok=True)
+        for name in allow_patterns:
+            if (hub / name).exists():
+                shutil.copy(hub / name, cache)
+        return str(cache)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot_download)
+    PrunedEncoder.from_pretrained("owner/name", 7, revision="v1")
+    assert {path.stem for path in cache.glob("*.safetensors")} == {"a", "b"}
+    PrunedEncoder.from_pretrained("owner/name", 7, revision="v1", project=True)
+    assert {path.stem for path in cache.glob("*.safetensors")} == {"a", "b", "c"}
+
+
+def test_no_torch_and_no_transformers_are_imported():
+    program = (
+        "import sys, vtc_jax\n"
+        f"vtc_jax.PrunedEncoder.from_pretrained({str(vtc_tiny.PATH)!r}, 16, project=True)\n"
+        "print(*({'torch', 'transformers'} & set(sys.modules)), 'none besides')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["none", "besides"]
+
+
+def test_missing_tensors_are_named(tmp_path):
+    save_llava_published(make_tower(), tmp_path)
+    change(tmp_path, drop=[f"{TOWER}encoder.layers.1.mlp.fc1.bias"])
+    with pytest.raises(ValueError, match=r"lacks tensors \(1 in all\): .*encoder\.layers\.1\.mlp\.fc1\.bias"):
+        PrunedEncoder.from_pretrained(tmp_path, 7)
+
+
+def test_unknown_tensors_in_the_tower_are_named(tmp_path):
+    save_llava_published(make_tower(), tmp_path)
+    change(tmp_path, add={f"{TOWER}encoder.layers.1.lora_A": torch.zeros(2)})
+    with pytest.raises(ValueError, match=r"tensors that are not known \(1 in all\): .*encoder\.layers\.1\.lora_A"):
+        PrunedEncoder.from_pretrained(tmp_path, 7)
+
+
+def test_layers_beyond_the_configured_depth_are_unknown(tmp_path):
+    make_tower().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 4}))
+    with pytest.raises(ValueError, match=r"not known \(16 in all\): .*layers\.4\.layer_norm1\.bias.*, \.\.\."):
+        PrunedEncoder.from_pretrained(tmp_path, 7)
+
+
+def test_tensors_of_other_shapes_are_named_with_both_shapes(tmp_path):
+    make_tower().save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 48}))
+    wrong = r"mlp\.fc1\.weight \(wanted \(48, 32\), found \(64, 32\)\)"
+    with pytest.raises(ValueError, match=rf"other shapes than its config\.json says \(12 in all\): .*{wrong}"):
+        PrunedEncoder.from_pretrained(tmp_path, 7)
+
+
+def test_tensors_of_layers_that_are_not_used_may_be_absent(tmp_path):
+    tower = make_tower()
+    save_llava_published(tower, tmp_path)
+    change(tmp_path, drop=["language_model.", f"{TOWER}encoder.layers.4.", f"{TOWER}post_layernorm."])
+    change(tmp_path, add={f"{TOWER}embeddings.position_ids": torch.arange(37)[None]})  # as old checkpoints have it
+    got = PrunedEncoder.from_pretrained(tmp_path, 7)(jnp.asarray(pixels(tower)))
+    assert_same(got, vtc_torch.PrunedEncoder(tower, 7)(pixels(tower)))
+
+
+def test_settings_are_refused_before_weights_are_looked_for(tmp_path):
+    make_tower().config.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"keep must be an integer in \[1, 36\] .*, got 37"):
+        PrunedEncoder.from_pretrained(tmp_path, 37)
+
+
+def test_several_feature_layers_are_refused(tmp_path):
+    save_llava(make_tower(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"vision_feature_layer": [-2, -3]}))
+    with pytest.raises(TypeError, match=r"feature_layer must be an integer in .*, got \[-2, -3\]"):
+        PrunedEncoder.from_pretrained(tmp_path, 7)
+
+
+def test_a_tower_without_cls_is_refused(tmp_path):
+    SiglipVisionModel(siglip_config()).save_pretrained(tmp_path)
+    with pytest.raises(
+        ValueError, match=r"vision tower of type 'siglip_vision_model'; only CLIP towers .* have the CLS"
+    ):
+        PrunedEncoder.from_pretrained(tmp_path, 7)
+
+
+def test_projecting_without_a_projector_is_refused(tmp_path):
+    make_tower().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"has no projector \(multi_modal_projector\.linear_1\.weight\); project=True"):
+        PrunedEncoder.from_pretrained(tmp_path, 7, project=True)
+
+
+def remove_config(folder):
+    (folder / "config.json").unlink()
+
+
+def remove_weights(folder):
+    (folder / WEIGHTS).unlink()
+    (folder / "pytorch_model.bin").touch()
+
+
+def remove_a_shard(folder):
+    save_llava_sharded(make_tower(), folder)
+    (folder / "model-00002-of-00002.safetensors").unlink()
+
+
+def put_a_pointer(folder):
+    (folder / WEIGHTS).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (remove_config, r"is no checkpoint in the Hugging Face layout: it has no config\.json"),
+        (
+            remove_weights,
+            r"has no model\.safetensors and no model\.safetensors\.index\.json; other formats, such as pyt",
+        ),
+        (remove_a_shard, r"lacks the file model-00002-of-00002\.safetensors, which holds "),
+        (put_a_pointer, r"model\.safetensors is no safetensors file; is it cut short, or a Git LFS pointer\?"),
+    ],
+)
+def test_what_a_folder_lacks_is_said(spoil, message, tmp_path):
+    make_tower().save_pretrained(tmp_path)
+    spoil(tmp_path)
+    with pytest.raises(OSError, match=message):
+        PrunedEncoder.from_pretrained(tmp_path, 7)
+
+
+def test_a_path_that_is_no_folder_is_no_hub_id(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"there is no folder {tmp_path}/x, and it is no hub id"):
+        PrunedEncoder.from_pretrained(Path(tmp_path, "x"), 7)

@@ -1,0 +1,108 @@
+"""The JAX verbs against the specification, and what only JAX has: jit, vmap, gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import vtc_core
+import vtc_jax
+
+DTYPES = ["float16", "bfloat16", "float32"]  # float64 needs a process of its own: test_conformance.py
+INF, NAN = float("inf"), float("nan")
+
+
+def rows(shape, dtype, seed=0):
+    """Multiples of 1/64: sums of them are exact in any order, and many tie."""
+    return jnp.asarray(np.random.default_rng(seed).integers(0, 24, shape) / 64, dtype)
+
+
+def wide(x):
+    return np.asarray(x).astype(np.float64)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])
+def test_prune_equals_the_specification_eager_and_jitted(dtype, reduce):
+    jitted = jax.jit(vtc_jax.prune, static_argnames=("keep", "reduce"))
+    for batch, keep in ((0, 7), (1, 49), (5, 7)):
+        features, cls_attention = rows((batch, 49, 6), dtype, 1), rows((3, batch, 4, 49), dtype)
+        expected = vtc_core.prune(wide(features), wide(cls_attention), keep, reduce)
+        for prune in (vtc_jax.prune, jitted):
+            pruned = prune(features, cls_attention, keep=keep, reduce=reduce)
+            np.testing.assert_array_equal(pruned.indices, expected.indices)
+            np.testing.assert_array_equal(wide(pruned.features), expected.features)
+            assert pruned.features.dtype == dtype
+            assert pruned.scores.dtype == jnp.float32
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_s3_select_orders_every_value(dtype):
+    tiny = float(jnp.finfo(dtype).smallest_subnormal)
+    scores = jnp.array([[NAN, -INF, INF, -0.0, 0.0, 1.0, 1.0, NAN, INF, -1.0, tiny, -tiny]], dtype)
+    order = [2, 8, 5, 6, 10, 3, 4, 11, 9, 1, 0, 7]  # +inf, ones, zeros between subnormals, -1, -inf, NaN
+    for keep in range(1, 13):
+        assert vtc_jax.select(scores, keep).tolist() == [sorted(order[:keep])]
+
+
+def test_s3_select_on_long_rows_full_of_ties():
+    scores = rows((3, 5000), jnp.float32)
+    np.testing.assert_array_equal(vtc_jax.select(scores, 700), vtc_core.select(np.asarray(scores), 700))
+
+
+def test_verbs_can_be_mapped():
+    """Over a leading axis of two, each half as it is alone."""
+    features, cls_attention = rows((2, 3, 20, 6), jnp.float32, 1), rows((2, 3, 3, 4, 20), jnp.float32)
+    mapped = jax.vmap(lambda f, a: vtc_jax.prune(f, a, 5))(features, cls_attention)
+    for half in range(2):
+        alone = vtc_jax.prune(features[half], cls_attention[half], 5)
+        for a, b in zip(alone, mapped, strict=True):
+            np.testing.assert_array_equal(a, b[half])
+
+
+def test_s5_gather_passes_gradients_to_kept_tokens_only():
+    indices = jnp.array([[1, 3]])
+    grad = jax.grad(lambda features: vtc_jax.gather(features, indices).sum())(jnp.ones((1, 4, 2)))
+    assert grad.tolist() == [[[0, 0], [1, 1], [0, 0], [1, 1]]]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_s5_gather_copies_every_number_of_16_bits(dtype):
+    bits = np.arange(2**16, dtype=np.uint16).reshape(1, -1, 1)
+    features, indices = jnp.asarray(bits.view(jnp.dtype(dtype))), jnp.arange(2**16)[None]
+    for gather in (vtc_jax.gather, jax.jit(vtc_jax.gather)):
+        np.testing.assert_array_equal(np.asarray(gather(features, indices)).view(np.uint16), bits)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.int32])
+def test_s5_gather_takes_any_integers_of_any_features(kind):
+    features = jnp.arange(8).reshape(1, 4, 2)
+    assert vtc_jax.gather(features, jnp.array([[1, 3]], kind)).tolist() == [[[2, 3], [6, 7]]]
+
+
+def test_refusals_reach_the_caller_of_a_jitted_verb():
+    message = r"keep must be an integer in \[1, 9\] \(the number of patch tokens\), got 10"
+    with pytest.raises(ValueError, match=message):
+        jax.jit(vtc_jax.select, static_argnames="keep")(jnp.zeros((2, 9)), keep=10)
+
+
+def test_pruner_is_prune_with_its_settings():
+    features, cls_attention = rows((2, 20, 6), jnp.float32, 1), rows((3, 2, 4, 20), jnp.float32)
+    pruner = vtc_jax.Pruner(5, "max")
+    for call in (pruner, nnx.jit(pruner)):
+        expected = vtc_jax.prune(features, cls_attention, 5, "max")
+        for a, b in zip(call(features, cls_attention), expected, strict=True):
+            np.testing.assert_array_equal(a, b)
+    assert not jax.tree.leaves(nnx.state(pruner))
+    assert "keep=5" in repr(pruner)
+    assert "reduce='max'" in repr(pruner)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [((0,), "keep must be an integer of at least 1, got 0"), ((3, "avg"), "reduce must be one of")],
+)
+def test_pruner_refuses_bad_settings_at_once(settings, message):
+    with pytest.raises(ValueError, match=message):
+        vtc_jax.Pruner(*settings)
