@@ -1,13 +1,24 @@
 """A small corpus, some of it broken, and a worker with the embedded model."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import vtc_tiny
 from vtc_encode import Recipe, Worker
 
 from .encoding import SCENES
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in a Ray worker with one CPU: what is compared to the bit is computed alike. For so small a model faster, too."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

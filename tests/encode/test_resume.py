@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -59,7 +60,8 @@ def uninterrupted(worker: Worker, photos: Path, tmp_path_factory: pytest.TempPat
 @pytest.mark.parametrize("where", ["decoding", "before", "after"])
 def test_kill_9_and_again(worker: Worker, photos: Path, tmp_path: Path, uninterrupted: dict[str, bytes], where: str):
     words = [photos, tmp_path, "--keep", 16, "--dtype", "float32", "--batch", 4, "--shard-size", 8]
-    killed = subprocess.run([sys.executable, "-c", KILLED, where, *map(str, words)], capture_output=True, text=True)
+    command = [sys.executable, "-c", KILLED, where, *map(str, words)]
+    killed = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert killed.returncode == -9, killed.stderr
     left = {path.name for path in tmp_path.iterdir() if path.name != ".lock"}
     finished = {name for name in left if name.startswith("features-")}
