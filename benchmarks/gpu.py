@@ -117,7 +117,7 @@ def main() -> None:
             pixel_values = torch_encoder.pixels(g, batch, options.device, dtype)
             runs = prefill.runs(g, config(), pixel_values, keeps[0], 3)
             seconds = interleaved(runs, 5, partial(cuda_clock, calls=1) if gpu else wall, f"prefill, {language}")
-            floors = prefill.floors(g, costs.language_of(config()), keeps[0], 3)
+            floors = prefill.floors(g, config(), keeps[0], 3)
             pairs = {what: (f"{what}, {keeps[0]}", f"{what}, {g.tokens}", floors.get(what)) for what in prefill.WORK}
             result[f"prefill, {language}, batch {batch}"] = figures(seconds, pairs)
             save()

@@ -11,8 +11,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen2Config
 
+from vtc_llava.savings import decoder
+
 from . import costs, torch_encoder
-from .costs import Geometry, Language
+from .costs import Geometry
 
 # Vicuna-7B-v1.5 (the language model of LLaVA-1.5) and Qwen2-0.5B (that of small LLaVAs): shapes from their config.json.
 LANGUAGE_MODELS: dict[str, Callable[[], PreTrainedConfig]] = {
@@ -84,11 +86,17 @@ def runs(
     return {name: torch_encoder.without_gradients(run) for name, run in made.items()}
 
 
-def floors(g: Geometry, m: Language, keep: int, layers: int) -> dict[str, float]:
+def floors(g: Geometry, config: PreTrainedConfig, keep: int, layers: int) -> dict[str, float]:
     """Kept / all by multiply-adds. Decoding reads weights and cache rather than multiplying: it has no such floor."""
-    kept, everything = (costs.prefill(m, count + TEXT) + costs.projector(g, m, count) for count in (keep, g.tokens))
-    encoders = costs.pruned(g, keep, layers), costs.whole(g)
+    kept, everything = (multiply_adds(g, config, count) for count in (keep, g.tokens))
     return {
         PREFILL: kept / everything,
-        END_TO_END: (kept + encoders[0]) / (everything + encoders[1]),
+        END_TO_END: (kept + costs.pruned(g, keep, layers)) / (everything + costs.whole(g)),
     }
+
+
+def multiply_adds(g: Geometry, config: PreTrainedConfig, tokens: int) -> int:
+    """Projector and language model, for a picture's `tokens` and the text after them, up to the logits of the last."""
+    width = config.hidden_size
+    projector = tokens * (g.dim * width + width * width)
+    return projector + decoder(config).flops(tokens + TEXT) // 2 + width * config.vocab_size

@@ -70,7 +70,7 @@ def prefill(name: str, language: str, batch: int = 1, keep: int = 64, layers: in
     g, config = costs.GEOMETRIES[name], subject.LANGUAGE_MODELS[language]()
     runs = subject.runs(g, config, torch_encoder.pixels(g, batch), keep, layers)
     seconds = interleaved(runs, rounds, title="prefill")
-    floors = subject.floors(g, costs.language_of(config), keep, layers)
+    floors = subject.floors(g, config, keep, layers)
     rows = [
         f"| | all {g.tokens}: median s | {keep} kept: median s | kept / all | min-max | floor | measured / floor |",
         "|---|---|---|---|---|---|---|",

@@ -8,7 +8,7 @@ import torch
 import typer
 from jaxtyping import Float
 from PIL import Image
-from transformers import AutoImageProcessor
+from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
 from vtc_torch import PrunedEncoder
 

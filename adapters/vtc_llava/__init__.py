@@ -1,5 +1,7 @@
 """Prune the visual tokens of a stock Hugging Face LLaVA in one call, and undo it in another."""
 
+from .answering import answer_from as answer_from
+from .answering import project as project
 from .handle import Handle as Handle
 from .patching import load as load
 from .patching import patch as patch

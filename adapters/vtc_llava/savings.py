@@ -41,6 +41,39 @@ class Description(NamedTuple):
         )
 
 
+class Decoder(NamedTuple):
+    """The sizes of a language model (Llama, Mistral, Qwen2) that its cost depends on."""
+
+    layers: int
+    dim: int
+    mlp: int
+    heads: int
+    groups: int  # key-value heads
+    head_dim: int
+
+    def flops(self, length: int) -> int:
+        """Of the prefill of `length` tokens, logits apart; `describe` has the formula."""
+        width = 2 * self.dim * (self.heads + self.groups) * self.head_dim + 3 * self.dim * self.mlp
+        return self.layers * (2 * length * width + 2 * length * (length + 1) * self.heads * self.head_dim)
+
+    def cached(self, length: int) -> int:
+        """Numbers that the KV cache holds."""
+        return 2 * self.layers * self.groups * self.head_dim * length
+
+
+def decoder(text_config: Any) -> Decoder:
+    """The sizes in a language model's configuration (transformers' attribute names)."""
+    heads = text_config.num_attention_heads
+    return Decoder(
+        text_config.num_hidden_layers,
+        text_config.hidden_size,
+        text_config.intermediate_size,
+        heads,
+        getattr(text_config, "num_key_value_heads", None) or heads,
+        getattr(text_config, "head_dim", None) or text_config.hidden_size // heads,
+    )
+
+
 def describe(config: Any, dtype: torch.dtype, layout: Layout, budget: Budget, encoder: PrunedEncoder) -> Description:
     """The costs of one picture or video, `layout`, in a model of this configuration and dtype.
 
@@ -53,18 +86,7 @@ def describe(config: Any, dtype: torch.dtype, layout: Layout, budget: Budget, en
     A multiply-add is two FLOPs; softmax, norms and the vocabulary's projection are left out. Attention between visual
     tokens and a text of t tokens is left out too: 4 n t H d a layer more before, and after.
     """
-    text = config.get_text_config()
-    heads = text.num_attention_heads
-    groups = getattr(text, "num_key_value_heads", None) or heads
-    head_dim = getattr(text, "head_dim", None) or text.hidden_size // heads
-    width = 2 * text.hidden_size * (heads + groups) * head_dim + 3 * text.hidden_size * text.intermediate_size
-
-    def flops(n: int) -> int:
-        return text.num_hidden_layers * (2 * n * width + 2 * n * (n + 1) * heads * head_dim)
-
-    def cache(n: int) -> int:
-        return 2 * text.num_hidden_layers * groups * head_dim * n * dtype.itemsize
-
+    language = decoder(config.get_text_config())
     before, after = len(layout.tile), fed(layout, budget)
     tower = config.vision_config
     return Description(
@@ -76,10 +98,10 @@ def describe(config: Any, dtype: torch.dtype, layout: Layout, budget: Budget, en
         budget=budget,
         tokens_before=before,
         tokens_after=after,
-        flops_before=flops(before),
-        flops_after=flops(after),
-        cache_before=cache(before),
-        cache_after=cache(after),
+        flops_before=language.flops(before),
+        flops_after=language.flops(after),
+        cache_before=language.cached(before) * dtype.itemsize,
+        cache_after=language.cached(after) * dtype.itemsize,
     )
 
 

@@ -32,23 +32,24 @@ def test_a_geometry_is_that_of_its_configuration():
         assert costs.geometry_of(torch_encoder.clip_config(g)) == g
 
 
-@pytest.mark.parametrize("length", [1, 9])
-def test_prefill_does_what_the_floor_counts(toy, length):
+@pytest.mark.parametrize("tokens", [1, 9])
+def test_prefill_does_what_the_floor_counts(toy, tokens):
     config = prefill.LANGUAGE_MODELS["toy"]()
     model = prefill.language_model(config, "cpu", torch.float32)
-    model.set_attn_implementation("eager")
-    m = costs.language_of(config)
-    total = counted(lambda: model(inputs_embeds=torch.randn(1, length, m.dim), logits_to_keep=1))
-    masked = m.depth * (length * (length - 1)) * m.heads * m.head_dim  # what torch counts and a causal kernel skips
-    assert total - masked == costs.prefill(m, length)
+    model.set_attn_implementation("eager")  # torch counts no sdpa on CPU
+    length, dim = tokens + prefill.TEXT, config.hidden_size
+    total = counted(lambda: model(inputs_embeds=torch.randn(1, length, dim), logits_to_keep=1))
+    masked = config.num_hidden_layers * length * (length - 1) * dim  # what torch counts and a causal kernel skips
+    projector = tokens * (toy.dim * dim + dim * dim)
+    assert total - masked + projector == prefill.multiply_adds(toy, config, tokens)
 
 
 def test_floors_are_ratios_of_counted_work(toy):
     config = prefill.LANGUAGE_MODELS["toy"]()
-    floors = prefill.floors(toy, costs.language_of(config), 4, 3)
+    floors = prefill.floors(toy, config, 4, 3)
     assert set(floors) < set(prefill.WORK)
     assert 0 < floors[prefill.PREFILL] < floors[prefill.END_TO_END] < 1
-    assert prefill.floors(toy, costs.language_of(config), toy.tokens, 3)[prefill.PREFILL] == 1
+    assert prefill.floors(toy, config, toy.tokens, 3)[prefill.PREFILL] == 1
 
 
 @pytest.mark.parametrize(("keep", "layers", "message"), [(37, 3, r"keep must be .* \[1, 36\]"), (4, 5, r"\[1, 4\]")])

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_models import make_processor, make_tower
-from transformers import AutoImageProcessor
+from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 from typer.testing import Result
 
 import vtc_tiny

@@ -14,7 +14,7 @@ from .encoding import SCENES
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """As in a Ray worker with one CPU: what is compared to the bit is computed alike. For so small a model faster, too."""
+    """As in a Ray worker with one CPU: what is compared to the bit is computed alike. Faster, too."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

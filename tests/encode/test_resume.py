@@ -65,7 +65,7 @@ def test_kill_9_and_again(worker: Worker, photos: Path, tmp_path: Path, uninterr
     assert killed.returncode == -9, killed.stderr
     left = {path.name for path in tmp_path.iterdir() if path.name != ".lock"}
     finished = {name for name in left if name.startswith("features-")}
-    assert len(finished) == 2
+    assert 2 <= len(finished) < 4  # the encoder may be a shard ahead of the picture that kills
     assert len(left - finished) == (where == "before")  # a temporary file, whole but not renamed
     kept = {name: (tmp_path / name).stat().st_mtime_ns for name in finished}
     done = run(worker, photos, tmp_path)
