@@ -16,7 +16,7 @@ PLOTS = Path(__file__).with_name("plots")
 SUBJECTS = {
     "memory": ("Memory", lambda: report.memory("vit-l-336", batch=4)),
     "prefill": ("Prefill", lambda: report.prefill("vit-l-336", "0.5b")),
-    "growth": ("Growth", lambda: report.growth("vit-l-336", PLOTS)),
+    "growth": ("Growth", lambda: report.growth("vit-b-224", PLOTS)),
 }
 
 

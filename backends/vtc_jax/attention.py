@@ -19,9 +19,9 @@ AttentionFunction = Callable[..., Queries]
 def attention(query: Queries, keys: Tokens, values: Tokens, *, scale: float) -> Queries:
     """In XLA's operations, the softmax in float32 at least: for every dtype and every platform.
 
-    `jax.nn.dot_product_attention` makes XLA's operations too, unless told otherwise, but in an order of which XLA makes
-    several kernels on a CPU, and one of these (ViT-L/14-336, batch 4, two cores: 0.14 s against 0.10 s a layer); it
-    takes the softmax of float64 in float32, and in float16 it is for CPU and CUDA only.
+    `jax.nn.dot_product_attention` makes XLA's operations too, unless told otherwise, but in an order that XLA does not
+    fuse into one kernel on a CPU, as it does these (ViT-L/14-336, batch 4, two cores: 0.14 s against 0.10 s a layer).
+    In float16 a CPU does not compile it (jax 0.10), and the softmax of float64 it takes in float32.
     """
     query, keys, values = (x.swapaxes(1, 2) for x in (query, keys, values))  # batch heads length head_dim
     wide = jnp.promote_types(query.dtype, jnp.float32)

@@ -84,7 +84,7 @@ class PrunedEncoder(nnx.Module):
 
         `feature_layer=None` takes the checkpoint's own `vision_feature_layer`, -2 where it has none (CLIP).
         `project=True` has the features of the kept tokens go through LLaVA's projector.
-        `dtype=None` takes the checkpoint's.
+        `dtype=None` takes the checkpoint's, that of its class embedding.
         `attention` computes softmax(scale * query . keys) . values, with the arguments of
         `jax.nn.dot_product_attention`; `functools.partial` of that with `implementation="cudnn"` is flash attention on
         NVIDIA, in 16 bits. The default is written in XLA's operations, for every platform.
@@ -144,7 +144,8 @@ class PrunedEncoder(nnx.Module):
             encode = export.deserialize(bytearray(open(path, "rb").read())).call
             features, indices, scores = encode(pixel_values)  # (batch channels height width), float32
 
-        The file is read back, run on this machine and compared with the encoder before it gets its name.
+        The file is read back, run on this machine and compared with the encoder before it gets its name; `platforms`
+        must include this one.
 
         Raises:
             FileExistsError: there is such a file, and no `overwrite=True`.

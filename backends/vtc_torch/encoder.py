@@ -115,7 +115,7 @@ class PrunedEncoder(nn.Module):
         rows = []
         for number, layer in enumerate(tower.encoder.layers[: self.last]):
             normed = layer.layer_norm1(hidden)
-            query, keys, values = (_heads(layer.self_attn, name, normed) for name in ("q_proj", "k_proj", "v_proj"))
+            query, keys, values = _heads(layer.self_attn, normed, "q_proj", "k_proj", "v_proj")
             if number in self.layers:
                 rows.append(self._attention(query[:, :, self._asking], keys, layer.self_attn.scale))
             mixed = _mix(layer.self_attn, query, keys, values)
@@ -127,15 +127,15 @@ class PrunedEncoder(nn.Module):
         # The last useful layer: scores are complete as soon as it has its keys, and then only kept tokens go on.
         layer = tower.encoder.layers[self.last]
         normed = layer.layer_norm1(hidden)
-        keys, values = (_heads(layer.self_attn, name, normed) for name in ("k_proj", "v_proj"))
+        keys, values = _heads(layer.self_attn, normed, "k_proj", "v_proj")
         if self.last in self.layers:
-            query = _heads(layer.self_attn, "q_proj", normed[:, self._asking])
+            (query,) = _heads(layer.self_attn, normed[:, self._asking], "q_proj")
             rows.append(self._attention(query, keys, layer.self_attn.scale))
         scores = score(torch.stack(rows), self.reduce)
         indices = select(scores, self.keep) if choose is None else choose(scores)
         checks.chosen(indices)
         kept, kept_normed = (gather(x, indices + self.first) for x in (hidden, normed))
-        query = _heads(layer.self_attn, "q_proj", kept_normed)
+        (query,) = _heads(layer.self_attn, kept_normed, "q_proj")
         mixed = _mix(layer.self_attn, query, keys, values)
         kept = _rest_of_layer(layer, kept, mixed)
         if len(self.feature_layers) > 1:
@@ -164,10 +164,10 @@ class PrunedEncoder(nn.Module):
 
 
 def _heads(
-    attention: Any, projection: str, x: Float[Tensor, "batch length dim"]
-) -> Float[Tensor, "batch heads length head_dim"]:
-    projected = getattr(attention, projection)(x)
-    return projected.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)
+    attention: Any, x: Float[Tensor, "batch length dim"], *projections: str
+) -> list[Float[Tensor, "batch heads length head_dim"]]:
+    projected = [getattr(attention, name)(x) for name in projections]
+    return [y.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2) for y in projected]
 
 
 def _mix(

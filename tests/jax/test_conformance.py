@@ -15,7 +15,7 @@ QUICK = "not properties and not long_rows and not 24x24 and not (test_encoder an
     ("x64", "chosen", "dtypes"),
     [
         ("0", QUICK, {"float16", "bfloat16", "float32", ""}),
-        ("1", f"float64 and {QUICK}", {"float64"}),
+        ("1", f"cpu-float64 and not (jit and test_encoder) and {QUICK}", {"float64"}),
     ],
 )
 def test_conforms_eager_and_jitted(tmp_path, monkeypatch, x64, chosen, dtypes):
