@@ -1,0 +1,5 @@
+"""One thread a process: the models of the tests are so small that a second one only gets in the way."""
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, which no plugin does
