@@ -58,7 +58,7 @@ def memory(name: str, batch: int = 4, keep: int = 64, layers: int = 3) -> Report
     rows = ["| | peak MB above the loaded model | added to unpruned, MB |", "|---|---|---|"]
     rows += [f"| {run} | {taken / 1e6:.1f} | {added[run] / 1e6:+.1f} |" for run, taken in bytes_of.items()]
     share = added[torch_encoder.PRUNED] / added[torch_encoder.USUAL]
-    note = f"Pruned adds {share:+.1%} of what the usual way adds. {_setting(name, batch, keep, layers)}"
+    note = f"Pruned adds {share:+.2%} of what the usual way adds. {_setting(name, batch, keep, layers)}"
     return Report("\n".join(rows) + f"\n\n{note}", torch_encoder.PACKAGES)
 
 
