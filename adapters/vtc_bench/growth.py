@@ -10,27 +10,34 @@ import torch
 
 from vtc_torch import PrunedEncoder
 
-from . import prefill, torch_encoder
+from . import costs, prefill, torch_encoder
 from .costs import Geometry
-from .timing import Spread, interleaved, spread
+from .timing import Spread, interleaved, ratio, spread
 
 Runs = dict[str, Callable[[], Any]]
 
 
 class Curve(NamedTuple):
-    """Seconds of each line at each `x`."""
+    """Seconds of each line at each `x`; of the first line also what it takes of `reference` there."""
 
     axis: str
     x: tuple[int, ...]
     lines: dict[str, list[Spread]]
+    reference: str
+    ratios: list[Spread]
+    floors: list[float]
 
 
 class Sweep(NamedTuple):
-    """One curve to be measured: at each x, a run for each line."""
+    """One curve to be measured: at each x a run for each line, and the multiply-adds of each.
+
+    The first line is held against the second at the same x, or, where it is alone, against itself at the last x.
+    """
 
     axis: str
     x: tuple[int, ...]
     runs: Callable[[int], Runs]
+    work: Callable[[int], tuple[int, ...]]
 
 
 def sweeps(g: Geometry, config: Any, layers: int = 3) -> Iterator[Sweep]:
@@ -38,20 +45,29 @@ def sweeps(g: Geometry, config: Any, layers: int = 3) -> Iterator[Sweep]:
     keep, tower = _one_in_nine(g.tokens), torch_encoder.tower(g)
     pixels = partial(torch_encoder.pixels, g)
 
-    def pruned(keep: int, layers: int, batch: int) -> Runs:
-        return {"pruned": partial(PrunedEncoder(tower, keep, layers), pixels(batch))}
+    def encoders(keep: int = keep, layers: int = layers, batch: int = 1) -> Runs:
+        pruned = partial(PrunedEncoder(tower, keep, layers), pixels(batch))
+        return {"pruned": pruned, "unpruned": partial(torch_encoder.whole, tower, pixels(batch))}
 
-    def whole(batch: int) -> Runs:
-        return {"unpruned": partial(torch_encoder.whole, tower, pixels(batch))}
+    def work(keep: int = keep, layers: int = layers) -> tuple[int, ...]:
+        return costs.pruned(g, keep, layers), costs.whole(g)
 
-    yield Sweep("keep", tuple(sorted({*_powers(32, g.tokens), g.tokens})), lambda n: pruned(n, layers, 1) | whole(1))
+    keeps = tuple(sorted({*_powers(32, g.tokens), g.tokens}))
+    yield Sweep("keep", keeps, lambda n: encoders(keep=n), lambda n: work(keep=n))
     depth = g.depth - 1  # the useful layers
-    yield Sweep("layers (K)", tuple(sorted({*_powers(1, depth), 3, depth})), lambda k: pruned(keep, k, 1) | whole(1))
-    yield Sweep("batch", (1, 4, 16), lambda batch: pruned(keep, layers, batch) | whole(batch))
-    yield Sweep("tokens", tuple(side**2 for side in range(8, isqrt(g.tokens) + 9, 8)), partial(_tokens, g, layers))
+    numbers = tuple(sorted({*_powers(1, depth), 3, depth}))
+    yield Sweep("layers (K)", numbers, lambda k: encoders(layers=k), lambda k: work(layers=k))
+    yield Sweep("batch", (1, 4, 16), lambda batch: encoders(batch=batch), lambda batch: work())
+    sides = tuple(side**2 for side in range(8, isqrt(g.tokens) + 9, 8))
+    yield Sweep("tokens", sides, partial(_tokens, g, layers), partial(_tokens_work, g, layers))
     language = prefill.language_model(config, "cpu", torch.float32)
     lengths = tuple(sorted({*_powers(64, g.tokens), g.tokens}))
-    yield Sweep("visual tokens in the prompt", lengths, partial(_prefill, language, config.hidden_size))
+    yield Sweep(
+        "visual tokens in the prompt",
+        lengths,
+        partial(_prefill, language, config.hidden_size),
+        lambda tokens: (prefill.language_work(config, tokens),),
+    )
 
 
 def measure(sweep: Sweep, rounds: int = 3) -> Curve:
@@ -62,7 +78,11 @@ def measure(sweep: Sweep, rounds: int = 3) -> Curve:
     }
     seconds = interleaved(named, rounds, title=f"growth with {sweep.axis}")
     lines = {line: [spread(seconds[f"{line} {x}"]) for x in sweep.x] for line in points[sweep.x[0]]}
-    return Curve(sweep.axis, sweep.x, lines)
+    first, *others = lines
+    last = sweep.x[-1]
+    ratios = [ratio(seconds, f"{first} {x}", f"{others[0]} {x}" if others else f"{first} {last}") for x in sweep.x]
+    floors = [sweep.work(x)[0] / sweep.work(x if others else last)[-1] for x in sweep.x]
+    return Curve(sweep.axis, sweep.x, lines, others[0] if others else f"{first} of {last}", ratios, floors)
 
 
 def draw(curve: Curve, path: Path) -> None:
@@ -100,6 +120,11 @@ def _tokens(g: Geometry, layers: int, tokens: int) -> Runs:
         "pruned": partial(PrunedEncoder(tower, _one_in_nine(tokens), layers), pixel_values),
         "unpruned": partial(torch_encoder.whole, tower, pixel_values),
     }
+
+
+def _tokens_work(g: Geometry, layers: int, tokens: int) -> tuple[int, int]:
+    other = g._replace(tokens=tokens)
+    return costs.pruned(other, _one_in_nine(tokens), layers), costs.whole(other)
 
 
 def _prefill(language: Any, width: int, tokens: int) -> Runs:

@@ -98,5 +98,9 @@ def floors(g: Geometry, config: PreTrainedConfig, keep: int, layers: int) -> dic
 def multiply_adds(g: Geometry, config: PreTrainedConfig, tokens: int) -> int:
     """Projector and language model, for a picture's `tokens` and the text after them, up to the logits of the last."""
     width = config.hidden_size
-    projector = tokens * (g.dim * width + width * width)
-    return projector + decoder(config).flops(tokens + TEXT) // 2 + width * config.vocab_size
+    return tokens * (g.dim * width + width * width) + language_work(config, tokens)
+
+
+def language_work(config: PreTrainedConfig, tokens: int) -> int:
+    """Of that, the language model's part."""
+    return decoder(config).flops(tokens + TEXT) // 2 + config.hidden_size * config.vocab_size

@@ -82,9 +82,12 @@ def prefill(name: str, language: str, batch: int = 1, keep: int = 64, layers: in
         against = f"{floors[what]:.3f} | {r.median / floors[what]:.2f}" if what in floors else "- | -"
         rows.append(f"| {what} | {whole:.3g} | {kept:.3g} | {r.median:.3f} | {r.low:.3f}-{r.high:.3f} | {against} |")
     rates = [subject.STEPS / spread(seconds[f"{subject.DECODE}, {count}"]).median for count in (g.tokens, keep)]
+    one = 1 / rates[1]  # a pass of one token: hardly a multiplication, but every weight is read
+    whole, kept = (spread(seconds[f"{subject.PREFILL}, {count}"]).median for count in (g.tokens, keep))
     note = (
         f"{subject.END_TO_END.capitalize()} is the time to the first token; after it {rates[0]:.1f} tokens per second "
-        f"with all and {rates[1]:.1f} with {keep}. Language model of {language} geometry, {subject.TEXT} tokens of "
+        f"with all and {rates[1]:.1f} with {keep}. A pass of one token takes {one:.2g} s, to read the weights, which "
+        f"pruning cannot save: without that time prefill takes {(kept - one) / (whole - one):.3f}. Language model of {language} geometry, {subject.TEXT} tokens of "
         f"text; {_setting(name, batch, keep, layers, rounds)}"
     )
     return Report("\n".join(rows) + f"\n\n{note}", torch_encoder.PACKAGES)
@@ -103,6 +106,11 @@ def growth(name: str, folder: Path, rounds: int = 3) -> Report:
         subject.draw(curve, path)
         rows = [f"| {curve.axis} | {' | '.join(map(str, curve.x))} |", "|---" * (1 + len(curve.x)) + "|"]
         rows += [f"| {line}, s | {' | '.join(f'{p.median:.3g}' for p in at)} |" for line, at in curve.lines.items()]
+        first = next(iter(curve.lines))
+        against = [r.median / floor for r, floor in zip(curve.ratios, curve.floors, strict=True)]
+        rows.append(f"| {first} / {curve.reference} | {' | '.join(f'{r.median:.3f}' for r in curve.ratios)} |")
+        rows.append(f"| floor | {' | '.join(f'{floor:.3f}' for floor in curve.floors)} |")
+        rows.append(f"| measured / floor | {' | '.join(f'{x:.2f}' for x in against)} |")
         parts.append("\n".join([*rows, "", f"![seconds against {curve.axis}]({path.parent.name}/{path.name})"]))
     return Report("\n\n".join(parts), torch_encoder.PACKAGES)
 

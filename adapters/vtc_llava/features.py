@@ -100,7 +100,7 @@ class Features:
     ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
         handle, model = self.handle, self.handle.model.model
         encoder = handle.encoders[kind]
-        packing = Packing(layouts, handle.settings.budget, encoder.tokens)
+        packing = Packing(layouts, [handle.settings.budget] * len(layouts), encoder.tokens)
         if len(tiles) != packing.tiles:
             raise ValueError(f"these sizes need {packing.tiles} tiles, pixel values have {len(tiles)}")
         pruned = encoder(tiles.to(next(encoder.parameters()).device), choose=packing.choose)

@@ -17,22 +17,27 @@ from .geometry import ALWAYS, END, NEWLINE, Layout, widened
 class Packing:
     """One call of the encoder, for all tiles of all pictures (or videos) of a batch: `choose` first, then `feed`.
 
+    Args:
+        layouts: of each picture.
+        budgets: of each picture.
+        tokens: patch tokens of a tile.
+
     Attributes:
         lengths: tokens fed of each picture.
     """
 
-    def __init__(self, layouts: Sequence[Layout], budget: Budget, tokens: int) -> None:
+    def __init__(self, layouts: Sequence[Layout], budgets: Sequence[Budget], tokens: int) -> None:
         starts = np.cumsum([0, *(len(layout.tile) for layout in layouts)])  # of pictures, among all that could be fed
         firsts = np.cumsum([0, *(layout.tiles for layout in layouts)])  # their first tiles
         tile = np.concatenate([layout.tile for layout in layouts])
         source, self.weight = widened(layouts)
         self.source = source + np.repeat(firsts[:-1], np.diff(starts))[:, None] * (1 + tokens)
-        self.lengths = [fed(layout, budget) for layout in layouts]
+        self.lengths = [fed(layout, budget) for layout, budget in zip(layouts, budgets, strict=True)]
         self.tokens, self.tiles = tokens, int(firsts[-1])
         self.newline = np.isin(tile, (NEWLINE, END))
         self.certain = [np.flatnonzero(np.isin(tile, ALWAYS))]  # positions that are fed whatever their scores
         self.rivals: dict[tuple[int, int], list[np.ndarray]] = defaultdict(list)  # (size, kept): positions of groups
-        for layout, start in zip(layouts, starts[:-1], strict=True):
+        for layout, budget, start in zip(layouts, budgets, starts[:-1], strict=True):
             if everything(layout, budget):
                 self.certain.append(start + np.flatnonzero(~np.isin(layout.tile, ALWAYS)))
             else:

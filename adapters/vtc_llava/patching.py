@@ -1,31 +1,18 @@
 """One call that prunes a live LLaVA and its processor, and one that loads such a pair."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import Any, SupportsIndex
 
 from transformers import AutoConfig, AutoProcessor
 
-from vtc_core import checks
-from vtc_torch import PrunedEncoder, loading, towers
+from vtc_torch import PrunedEncoder, loading
 
-from . import llava, llava_next, llava_next_video, llava_onevision, video_llava, vipllava
-from .budget import budget
-from .family import Family, check_config, check_processor
+from .families import checked, family_of, settings_of
+from .family import check_processor
 from .features import Features
 from .handle import Handle
 from .placeholders import Placeholders
-from .settings import Settings, plain, restored
-
-# By `config.model_type`.
-FAMILIES: dict[str, Family] = {
-    "llava": llava.FAMILY,
-    "vipllava": vipllava.FAMILY,
-    "llava_next": llava_next.FAMILY,
-    "llava_next_video": llava_next_video.FAMILY,
-    "video_llava": video_llava.FAMILY,
-    "llava_onevision": llava_onevision.FAMILY,
-}
-
 
 def patch(
     model: Any,
@@ -60,11 +47,11 @@ def patch(
         ValueError: a family, tower or setting that is not supported, `keep` or `layers` out of range, a pair that is
             already patched. The pair is untouched then.
     """
-    family = _family(getattr(model, "config", None), type(model).__name__)
+    family = family_of(getattr(model, "config", None), type(model).__name__)
     if not isinstance(model, family.model):
         raise TypeError(f"model must be a {family.model.__name__}, got {type(model).__name__}")
     config = model.config
-    chosen = _check(family, config, keep, total, layers, reduce, signal)
+    chosen = checked(family, config, keep, total, layers, reduce, signal)
     check_processor(family, config, processor)
     for instance, name in ((model, "model"), (processor, "processor")):
         if "vtc" in vars(instance):
@@ -103,38 +90,14 @@ def load(
     """
     hub_kwargs = loading.hub_kwargs(model_kwargs)
     config = AutoConfig.from_pretrained(path_or_id, **hub_kwargs)
-    family = _family(config, path_or_id)
     given = {"keep": keep, "total": total, "layers": layers, "reduce": reduce, "signal": signal}
-    defaults = {"keep": None, "total": None, "layers": 3, "reduce": "sum", "signal": "cls"}
-    arguments = {**defaults, **restored(config, path_or_id, given)}
-    _check(family, config, **arguments)  # before gigabytes are read
+    settings = settings_of(config, path_or_id, given)  # refusals before gigabytes are read
     processor = AutoProcessor.from_pretrained(path_or_id, **hub_kwargs)
+    family = family_of(config, path_or_id)
     model, info = family.model.from_pretrained(path_or_id, output_loading_info=True, **model_kwargs)
     loading.require_all(info, f"{path_or_id} lacks tensors of the model")
-    patch(model.eval(), processor, **arguments)
+    patch(model.eval(), processor, **asdict(settings))
     return model, processor
-
-
-def _family(config: Any, name: str) -> Family:
-    kind = getattr(config, "model_type", None)
-    if kind not in FAMILIES:
-        known = ", ".join(FAMILIES)
-        raise ValueError(f"model must be a LLaVA of a known family ({known}), got {name} of model_type {kind!r}")
-    return FAMILIES[kind]
-
-
-def _check(family: Family, config: Any, keep: Any, total: Any, layers: Any, reduce: Any, signal: Any) -> Settings:
-    """Every refusal that needs no weights."""
-    chosen = budget(keep, total)
-    if chosen.total is not None and not family.several:
-        raise ValueError(
-            f"total is for pictures of several tiles and for videos; a picture of {config.model_type!r} is one tile: "
-            f"pass keep={chosen.total}"
-        )
-    check_config(family, config, signal)
-    tokens, depth = towers.size_of_config(config.vision_config)
-    checks.encoder(tokens, depth, chosen.keep or 1, layers, reduce, loading.feature_layer(config), signal)
-    return Settings(chosen.keep, chosen.total, plain(layers), reduce, signal)
 
 
 def _overrides(handle: Handle) -> Iterator[tuple[Any, str, Any]]:

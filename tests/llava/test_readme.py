@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from vtc_llava.patching import FAMILIES as KNOWN
+from vtc_llava.families import FAMILIES as KNOWN
 
 from .families import FAMILIES
 

@@ -1,0 +1,113 @@
+"""The prompt's side: as many placeholders as tokens are kept, known from the size of a picture alone.
+
+So that KV cache, prefix cache, chunked prefill and the batches of the scheduler see the short prompt.
+
+A request may set `mm_processor_kwargs={"vtc_keep": 32}`. That is sound because vLLM (0.32) hashes every picture together
+with the request's `mm_processor_kwargs` (`ProcessorInputs.get_mm_hashes`), and that hash is the key of the processor's
+cache, of the encoder's, and, as an extra key of every block that holds a part of the picture, of the prefix cache
+(`v1/core/kv_cache_utils.py`, `_gen_mm_extra_hash_keys`). Those caches can be shared between engines (connectors for KV and
+encoder caches). Between engines of different settings a block that ends among the placeholders would look the same and
+hold other keys and values, so the engine's settings are hashed as well, here in `_get_mm_hashes`; with that a hash is
+computed even where a client names its picture by a `uuid`. Which graphs vLLM compiles does not depend on the settings.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import BatchFeature
+from vllm.inputs import MultiModalHashes
+from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
+from vllm.multimodal.parse import ImageEmbeddingItems, ImageProcessorItems, ImageSize, MultiModalDataItems
+from vllm.multimodal.processing import BaseMultiModalProcessor, BaseProcessingInfo, PromptReplacement, PromptUpdate
+from vllm.multimodal.processing.inputs import ProcessorInputs
+
+from vtc_llava import Settings
+from vtc_llava.budget import fed
+from vtc_llava.families import family_of
+from vtc_llava.geometry import Layout
+
+from .settings import KEEP, budget, requested, served
+
+if TYPE_CHECKING:
+    Info, Processor = BaseProcessingInfo, BaseMultiModalProcessor
+else:
+    Info = Processor = object  # they are mixed into vLLM's own
+
+
+class PrunedInfo(Info):
+    """To come before vLLM's `ProcessingInfo` of a family."""
+
+    def __init__(self, ctx: Any) -> None:
+        super().__init__(ctx)
+        config = self.get_hf_config()
+        self.settings: Settings = served(config, self.model_id)
+        if KEEP in (ctx.get_mm_config().mm_processor_kwargs or {}):
+            raise ValueError(
+                f"{KEEP} is for the mm_processor_kwargs of a request; a server's own is set by "
+                '--hf-overrides, as {"vtc": {"keep": 64}}'
+            )
+
+    @cached_property
+    def _layout(self) -> Any:
+        config = self.get_hf_config()
+        return family_of(config, self.model_id).layouts(config)["image"]
+
+    def layout(self, size: ImageSize) -> Layout:
+        return self._layout(size.height, size.width)
+
+    def get_num_image_tokens(self, *, image_width: int, image_height: int) -> int:
+        return fed(self.layout(ImageSize(image_width, image_height)), self.settings.budget)
+
+    def get_image_size_with_most_features(self) -> ImageSize:
+        """Of pictures that cost the language model the most, one that costs the encoder the most."""
+        pinpoints = getattr(self.get_hf_config(), "image_grid_pinpoints", None)
+        if pinpoints is None:
+            return super().get_image_size_with_most_features()  # type: ignore[misc]
+        sizes = [ImageSize(width, height) for height, width in pinpoints]
+        return max(sizes, key=lambda size: (fed(layout := self.layout(size), self.settings.budget), layout.tiles))
+
+
+class PrunedProcessor(Processor):
+    """To come before vLLM's multi-modal processor of a family."""
+
+    info: Any
+
+    def _call_hf_processor(self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]) -> BatchFeature:
+        """With the request's budget beside every picture, for the model; 0 where it has none."""
+        keep = requested(self.info.get_hf_config(), hf_kwargs)
+        made = super()._call_hf_processor(hf_data, {key: value for key, value in hf_kwargs.items() if key != KEEP})
+        made[KEEP] = torch.full((len(made["pixel_values"]),), keep or 0)
+        return made
+
+    def _get_mm_fields_config(
+        self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
+    ) -> Mapping[str, MultiModalFieldConfig]:
+        stock = super()._get_mm_fields_config(hf_inputs, hf_processor_mm_kwargs)
+        return {**stock, KEEP: MultiModalFieldConfig.batched("image", keep_on_cpu=True)}
+
+    def _get_prompt_updates(
+        self,
+        mm_items: MultiModalDataItems,
+        hf_processor_mm_kwargs: Mapping[str, object],
+        out_mm_kwargs: MultiModalKwargsItems,
+    ) -> Sequence[PromptUpdate]:
+        config = self.info.get_hf_config()
+        allowed = budget(self.info.settings, requested(config, hf_processor_mm_kwargs))
+
+        def placeholders(number: int) -> list[int]:
+            images = mm_items.get_items("image", (ImageEmbeddingItems, ImageProcessorItems))
+            if isinstance(images, ImageEmbeddingItems):  # pruned before, as `vtc encode` does
+                count = images.get_feature_size(number)
+            else:
+                count = fed(self.info.layout(images.get_image_size(number)), allowed)
+            return [config.image_token_index] * count
+
+        return [PromptReplacement(modality="image", target=[config.image_token_index], replacement=placeholders)]
+
+    def _get_mm_hashes(self, inputs: ProcessorInputs) -> MultiModalHashes:
+        """Every picture's key in vLLM's caches, with the settings of this engine."""
+        kwargs = {**inputs.hf_processor_mm_kwargs, "vtc": self.info.settings.saved()}
+        return super()._get_mm_hashes(replace(inputs, hf_processor_mm_kwargs=kwargs))

@@ -1,0 +1,45 @@
+"""What a server was started with, under the key `vtc` of the model's configuration, and what a request may change."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from vtc_core import checks
+from vtc_llava import Settings
+from vtc_llava.budget import Budget
+from vtc_llava.families import settings_of
+from vtc_torch import towers
+
+KEEP = "vtc_keep"  # in a request's `mm_processor_kwargs`
+
+
+def served(config: Any, name: str) -> Settings:
+    """The settings of an engine, from `config.vtc`: `keep` or `total`, `layers`, `reduce`, `signal` as `vtc_llava.patch`.
+
+    A checkpoint that was saved by a patched model brings them; `--hf-overrides` sets or replaces them.
+
+    Raises:
+        ValueError: they are missing, or do not fit the model.
+    """
+    try:
+        return settings_of(config, name, {})
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f'{error}. vtc is set up by --hf-overrides \'{{"architectures": [...], "vtc": {{"keep": 64}}}}\''
+        ) from error
+
+
+def requested(config: Any, kwargs: Mapping[str, Any]) -> int | None:
+    """The `vtc_keep` of a request's `mm_processor_kwargs`, checked; None if it has none."""
+    keep = kwargs.get(KEEP)
+    if keep is None:
+        return None
+    try:
+        checks.budget(keep, towers.size_of_config(config.vision_config).tokens)
+    except (TypeError, ValueError) as error:
+        raise ValueError(str(error).replace("keep", KEEP, 1)) from error
+    return int(keep)
+
+
+def budget(settings: Settings, keep: int | None) -> Budget:
+    """Of a picture: the request's `keep`, or else what the engine was started with."""
+    return settings.budget if not keep else Budget(keep, None)
