@@ -35,8 +35,8 @@ def vllm_server(
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", str(folder), "--host", "127.0.0.1"]
-    command += ["--port", str(port), *arguments]
+    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
+    command += ["--host", "127.0.0.1", "--port", str(port), *arguments]
     if vtc is not None:
         command += ["--hf-overrides", json.dumps(overrides(folder, vtc))]
     with TemporaryFile("w+") as log:

@@ -42,13 +42,7 @@ class PrunedInfo(Info):
 
     def __init__(self, ctx: Any) -> None:
         super().__init__(ctx)
-        config = self.get_hf_config()
-        self.settings: Settings = served(config, self.model_id)
-        if KEEP in (ctx.get_mm_config().mm_processor_kwargs or {}):
-            raise ValueError(
-                f"{KEEP} is for the mm_processor_kwargs of a request; a server's own is set by "
-                '--hf-overrides, as {"vtc": {"keep": 64}}'
-            )
+        self.settings: Settings = served(self.get_hf_config(), self.model_id)
 
     @cached_property
     def _layout(self) -> Any:

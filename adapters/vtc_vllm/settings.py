@@ -28,6 +28,16 @@ def served(config: Any, name: str) -> Settings:
         ) from error
 
 
+def check(model_config: Any) -> None:
+    """Refuse, with one message, an engine that could not run: `model_config` is vLLM's `ModelConfig`."""
+    served(model_config.hf_config, model_config.model)
+    if KEEP in (model_config.multimodal_config.mm_processor_kwargs or {}):
+        raise ValueError(
+            f"{KEEP} belongs into the mm_processor_kwargs of a request; a server's own budget is `keep` under vtc in "
+            "--hf-overrides"
+        )
+
+
 def requested(config: Any, kwargs: Mapping[str, Any]) -> int | None:
     """The `vtc_keep` of a request's `mm_processor_kwargs`, checked; None if it has none."""
     keep = kwargs.get(KEEP)
