@@ -87,8 +87,8 @@ def prefill(name: str, language: str, batch: int = 1, keep: int = 64, layers: in
     note = (
         f"{subject.END_TO_END.capitalize()} is the time to the first token; after it {rates[0]:.1f} tokens per second "
         f"with all and {rates[1]:.1f} with {keep}. A pass of one token takes {one:.2g} s, to read the weights, which "
-        f"pruning cannot save: without that time prefill takes {(kept - one) / (whole - one):.3f}. Language model of {language} geometry, {subject.TEXT} tokens of "
-        f"text; {_setting(name, batch, keep, layers, rounds)}"
+        f"pruning cannot save: without that time prefill takes {(kept - one) / (whole - one):.3f}. Language model of "
+        f"{language} geometry, {subject.TEXT} tokens of text; {_setting(name, batch, keep, layers, rounds)}"
     )
     return Report("\n".join(rows) + f"\n\n{note}", torch_encoder.PACKAGES)
 

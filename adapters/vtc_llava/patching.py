@@ -14,6 +14,7 @@ from .features import Features
 from .handle import Handle
 from .placeholders import Placeholders
 
+
 def patch(
     model: Any,
     processor: Any,

@@ -1,11 +1,11 @@
 """The model's side: `vtc_torch.PrunedEncoder` in the place of vLLM's own tower.
 
-Own tower or vLLM's? vLLM's fuses queries, keys and values and splits heads over tensor-parallel ranks; to prune inside
-it, the walk through the layers, the scores and the quantised cases would all be written a second time. The encoder that
-everything else here uses needs no such copy, gives the bits that `vtc_llava.patch` gives, and prunes SigLIP and several
-feature layers too. Its price: every rank holds the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits) and computes all of
-it, so that there is no head mean to be reduced, and every rank chooses the same tokens. Projector and language model stay
-vLLM's own. A tower that is itself quantised is not supported, nor is LoRA on tower or projector.
+vLLM's tower fuses queries, keys and values, and splits heads over tensor-parallel ranks: to prune inside it, the walk
+through the layers would be written a second time, for a second set of parts. The encoder that everything else here uses
+gives what `vtc_llava.patch` gives, and takes SigLIP (`signal="received"`) as well. Its price: every rank holds and
+computes the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits), so that there is no head mean to be reduced, and every
+rank chooses the same tokens. Projector and language model stay vLLM's own. A tower that is itself quantised is not
+supported, nor is LoRA on tower or projector.
 """
 
 import re
@@ -14,7 +14,7 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import AutoModel
 from vllm.config import VllmConfig
 from vllm.model_executor.models.interfaces import MultiModalEmbeddings
@@ -29,7 +29,7 @@ from vtc_torch import PrunedEncoder, loading
 from .settings import KEEP, budget, served
 
 # Where LLaVAs keep the tower, as published and as newer `save_pretrained` writes it, both again below "model.".
-_TOWER = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")
+_TOWER: Any = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")
 _UNUSED = ("post_layernorm", "head")  # after the last layer
 
 
@@ -51,9 +51,9 @@ def empty_encoder(config: Any, settings: Settings, dtype: torch.dtype) -> Pruned
 
 
 if TYPE_CHECKING:
-    Model = nn.Module
+    from vllm.model_executor.models.llava import LlavaForConditionalGeneration as Model
 else:
-    Model = object  # it is mixed into vLLM's own
+    Model = object  # it is mixed into vLLM's own, LLaVA's or LLaVA-NeXT's
 
 
 class PrunedModel(Model):
@@ -67,7 +67,7 @@ class PrunedModel(Model):
 
     def __init__(self, *, vllm_config: VllmConfig, prefix: str = "") -> None:
         settings = served(vllm_config.model_config.hf_config, vllm_config.model_config.model)
-        super().__init__(vllm_config=vllm_config, prefix=prefix)  # type: ignore[call-arg]
+        super().__init__(vllm_config=vllm_config, prefix=prefix)
         self.settings = settings
         self.family = family_of(self.config, type(self).__name__)
         self.layout = self.family.layouts(self.config)["image"]
@@ -88,7 +88,7 @@ class PrunedModel(Model):
         """Pictures of several requests, each with its own budget: one (length language_dim) for each picture."""
         pixels = kwargs.get("pixel_values")
         if pixels is None:
-            return super().embed_multimodal(**kwargs)  # type: ignore[misc]
+            return super().embed_multimodal(**kwargs)
         sizes, keeps = kwargs.get("image_sizes"), kwargs[KEEP].tolist()
         layouts = [self.layout(*size) for size in sizes.tolist()] if sizes is not None else [self.layout()] * len(keeps)
         if sizes is not None:  # pictures of fewer tiles may be filled up

@@ -2,13 +2,13 @@
 
 So that KV cache, prefix cache, chunked prefill and the batches of the scheduler see the short prompt.
 
-A request may set `mm_processor_kwargs={"vtc_keep": 32}`. That is sound because vLLM (0.32) hashes every picture together
-with the request's `mm_processor_kwargs` (`ProcessorInputs.get_mm_hashes`), and that hash is the key of the processor's
-cache, of the encoder's, and, as an extra key of every block that holds a part of the picture, of the prefix cache
-(`v1/core/kv_cache_utils.py`, `_gen_mm_extra_hash_keys`). Those caches can be shared between engines (connectors for KV and
-encoder caches). Between engines of different settings a block that ends among the placeholders would look the same and
-hold other keys and values, so the engine's settings are hashed as well, here in `_get_mm_hashes`; with that a hash is
-computed even where a client names its picture by a `uuid`. Which graphs vLLM compiles does not depend on the settings.
+A request may set `mm_processor_kwargs={"vtc_keep": 32}`. That is sound because vLLM (read in 0.32) hashes every picture
+together with the request's `mm_processor_kwargs` (`ProcessorInputs.get_mm_hashes`), and that hash is the key of the
+processor's cache, of the encoder's, and, as an extra key of every block with a part of the picture in it, of the prefix
+cache (`v1/core/kv_cache_utils.py`). Those caches can be shared between engines, through connectors. Between engines of
+different settings a block that ends among the placeholders would look the same and hold other keys and values, so the
+engine's settings are hashed as well, in `_get_mm_hashes` below; thereby a hash is made even where a client names its
+picture by a uuid, which vLLM would take as it is. What vLLM compiles does not depend on the settings.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from transformers import BatchFeature
 from vllm.inputs import MultiModalHashes
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
 from vllm.multimodal.parse import ImageEmbeddingItems, ImageProcessorItems, ImageSize, MultiModalDataItems
-from vllm.multimodal.processing import BaseMultiModalProcessor, BaseProcessingInfo, PromptReplacement, PromptUpdate
+from vllm.multimodal.processing import PromptReplacement, PromptUpdate
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from vtc_llava import Settings
@@ -32,9 +32,10 @@ from vtc_llava.geometry import Layout
 from .settings import KEEP, budget, requested, served
 
 if TYPE_CHECKING:
-    Info, Processor = BaseProcessingInfo, BaseMultiModalProcessor
+    from vllm.model_executor.models.llava import LlavaMultiModalProcessor as Processor
+    from vllm.model_executor.models.llava import LlavaProcessingInfo as Info
 else:
-    Info = Processor = object  # they are mixed into vLLM's own
+    Info = Processor = object  # they are mixed into vLLM's own, of LLaVA or of LLaVA-NeXT
 
 
 class PrunedInfo(Info):
@@ -59,7 +60,7 @@ class PrunedInfo(Info):
         """Of pictures that cost the language model the most, one that costs the encoder the most."""
         pinpoints = getattr(self.get_hf_config(), "image_grid_pinpoints", None)
         if pinpoints is None:
-            return super().get_image_size_with_most_features()  # type: ignore[misc]
+            return super().get_image_size_with_most_features()
         sizes = [ImageSize(width, height) for height, width in pinpoints]
         return max(sizes, key=lambda size: (fed(layout := self.layout(size), self.settings.budget), layout.tiles))
 

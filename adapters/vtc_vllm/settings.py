@@ -13,7 +13,7 @@ KEEP = "vtc_keep"  # in a request's `mm_processor_kwargs`
 
 
 def served(config: Any, name: str) -> Settings:
-    """The settings of an engine, from `config.vtc`: `keep` or `total`, `layers`, `reduce`, `signal` as `vtc_llava.patch`.
+    """The settings of an engine, from `config.vtc`: `keep` or `total`, `layers`, `reduce`, `signal`, as for `patch`.
 
     A checkpoint that was saved by a patched model brings them; `--hf-overrides` sets or replaces them.
 
