@@ -15,6 +15,7 @@ def prompt(processor: Any, question: str) -> str:
     return processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
 
 
+@torch.no_grad()
 def project(model: Any, features: Any) -> Tensor:
     """What a model feeds its language model of stored features: (batch keep dim) -> (batch keep language_dim).
 
