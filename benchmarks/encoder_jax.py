@@ -1,6 +1,6 @@
 """Is the jitted pruned encoder faster than the jitted unpruned one? And how long does either take to compile?
 
-    python benchmarks/encoder_jax.py [--geometry vit-l-336] [--batch 1 --batch 4] [--keep 64] [--layers 3] [--rounds 5]
+    python benchmarks/encoder_jax.py [--rounds 5]
 
 Random weights, float32. The unpruned tower runs all its layers, the last one too, and returns the feature layer.
 """
@@ -14,28 +14,27 @@ from vtc_bench.report import largest_difference
 from vtc_bench.timing import interleaved, table
 
 
+SETTINGS = (("vit-l-336", 1, 64), ("vit-l-336", 4, 64), ("vit-l-336", 1, 192), ("vit-b-224", 4, 22))
+LAYERS = 3
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--geometry", choices=costs.GEOMETRIES, default="vit-l-336")
-    parser.add_argument("--batch", type=int, action="append")
-    parser.add_argument("--keep", type=int, default=64)
-    parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
-    g = costs.GEOMETRIES[options.geometry]
-    floor = costs.pruned(g, options.keep, options.layers) / costs.whole(g)
+    rounds = parser.parse_args().rounds
     parts = []
-    for batch in options.batch or (1, 4):
-        compiled = jax_encoder.compiled(g, batch, options.keep, options.layers)
+    for geometry, batch, keep in SETTINGS:
+        g = costs.GEOMETRIES[geometry]
+        floor = costs.pruned(g, keep, LAYERS) / costs.whole(g)
+        compiled = jax_encoder.compiled(g, batch, keep, LAYERS)
         runs = {name: one.run for name, one in compiled.items()}
         difference = largest_difference(runs[jax_encoder.PRUNED](), runs[jax_encoder.WHOLE]()[0])
-        seconds = interleaved(runs, options.rounds, title=f"batch {batch}")
+        seconds = interleaved(runs, rounds, title=f"{geometry}, batch {batch}, keep {keep}")
         compiling = ", ".join(f"{name} {one.seconds:.1f} s" for name, one in compiled.items())
         parts.append(
             f"{table(seconds, jax_encoder.PRUNED, {jax_encoder.WHOLE: floor})}\n\n"
-            f"{options.geometry}, batch {batch}, keep={options.keep}, K={options.layers}, float32, "
-            f"{options.rounds} interleaved rounds. Compiled before: {compiling}. "
-            f"Largest difference of a kept feature: {difference:.1e}."
+            f"{geometry}, batch {batch}, keep={keep}, K={LAYERS}, float32, {rounds} interleaved rounds. "
+            f"Compiled before: {compiling}. Largest difference of a kept feature: {difference:.1e}."
         )
     body = "\n\n".join(parts)
     print(body)

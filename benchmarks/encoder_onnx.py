@@ -65,7 +65,8 @@ def main() -> None:
     body = "\n\n".join(parts)
     print(body)
     if not options.dry:
-        write_section("Encoder, ONNX Runtime", "python benchmarks/encoder_onnx.py", body, onnx_encoder.PACKAGES)
+        command = f"python benchmarks/encoder_onnx.py --geometry {options.geometry} --keep {keep}"
+        write_section(f"Encoder, ONNX Runtime, {options.geometry}", command, body, onnx_encoder.PACKAGES)
 
 
 if __name__ == "__main__":

@@ -10,8 +10,12 @@ HEAD = "# Results\n\nEvery section is written by the command that it names.\n"
 
 
 def write_section(title: str, command: str, body: str, packages: tuple[str, ...]) -> None:
-    """Put `body` (markdown) under `## title`, in place of what was there."""
+    """Put `body` (markdown) under `## title`, in place of what was there, or at the end."""
     text = RESULTS.read_text() if RESULTS.exists() else HEAD
     section = f"## {title}\n\n`{command}`, on {machine(packages)}\n\n{body.strip()}\n"
-    rest = re.sub(rf"## {re.escape(title)}\n.*?(?=^## |\Z)", "", text, flags=re.DOTALL | re.MULTILINE).rstrip()
-    RESULTS.write_text(f"{rest}\n\n{section}")
+    there = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
+    if there.search(text):
+        text = there.sub(lambda _: f"{section}\n", text)
+    else:
+        text = f"{text.rstrip()}\n\n{section}"
+    RESULTS.write_text(f"{text.rstrip()}\n")
