@@ -13,7 +13,6 @@ from vtc_bench import costs, jax_encoder
 from vtc_bench.report import largest_difference
 from vtc_bench.timing import interleaved, table
 
-
 SETTINGS = (("vit-l-336", 1, 64), ("vit-l-336", 4, 64), ("vit-l-336", 1, 192), ("vit-b-224", 4, 22))
 LAYERS = 3
 

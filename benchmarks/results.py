@@ -14,8 +14,5 @@ def write_section(title: str, command: str, body: str, packages: tuple[str, ...]
     text = RESULTS.read_text() if RESULTS.exists() else HEAD
     section = f"## {title}\n\n`{command}`, on {machine(packages)}\n\n{body.strip()}\n"
     there = re.compile(rf"^## {re.escape(title)}\n.*?(?=^## |\Z)", re.DOTALL | re.MULTILINE)
-    if there.search(text):
-        text = there.sub(lambda _: f"{section}\n", text)
-    else:
-        text = f"{text.rstrip()}\n\n{section}"
+    text = there.sub(lambda _: f"{section}\n", text) if there.search(text) else f"{text.rstrip()}\n\n{section}"
     RESULTS.write_text(f"{text.rstrip()}\n")

@@ -12,7 +12,7 @@ SHELVES = ("backends", "adapters", "conformance")
 PACKAGES = [ROOT / "vtc_core", *(p.parent for s in SHELVES for p in sorted(ROOT.glob(f"{s}/*/__init__.py")))]
 SOURCES = [p for package in PACKAGES for p in sorted(package.rglob("*.py"))]
 
-FRAMEWORKS = ("torch", "transformers", "jax", "flax", "onnx", "onnxruntime", "tensorflow")
+FRAMEWORKS = ("torch", "transformers", "jax", "flax", "onnx", "onnxruntime", "tensorflow", "vllm")
 ALLOWED = {
     "vtc_core": (),
     "vtc_torch": ("torch", "transformers"),
@@ -21,6 +21,7 @@ ALLOWED = {
     "vtc_llava": ("torch", "transformers"),
     "vtc_bench": (),
     "vtc_encode": ("torch", "transformers"),
+    "vtc_vllm": (),
 }
 
 
