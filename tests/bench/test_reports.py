@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vtc_bench import growth, prefill, report, torch_encoder
+from vtc_bench import costs, growth, prefill, report, torch_encoder
 from vtc_bench.costs import Geometry
 from vtc_bench.memory import peak
 from vtc_core import Pruned
@@ -75,9 +75,27 @@ def test_growth_draws_a_plot_for_every_axis(toy, tmp_path, monkeypatch):
     named = re.findall(r"\(plots/(\S+)\)", body)
     assert sorted(named) == sorted(p.name for p in (tmp_path / "plots").iterdir())
     assert len(named) == 5
+    assert body.count("| measured / floor |") == 5
     for name in named:
         with Image.open(tmp_path / "plots" / name) as plot:
             assert plot.size == (600, 450)
+
+
+def test_growth_holds_every_point_against_its_floor(toy, tmp_path, monkeypatch):
+    """The pruned run at keep x takes x seconds, the unpruned one 100, whatever x: ratios are made at each x."""
+
+    def timed(runs, rounds, title):
+        return {name: [float(name.split()[-1]) if name.startswith("pruned") else 100.0] for name in runs}
+
+    monkeypatch.setattr(growth, "interleaved", timed)
+    sweeps = {sweep.axis: sweep for sweep in growth.sweeps(toy, prefill.LANGUAGE_MODELS["toy"]())}
+    by_keep = growth.measure(sweeps["keep"])
+    assert by_keep.x == (32, 36)
+    assert [r.median for r in by_keep.ratios] == [0.32, 0.36]
+    assert by_keep.floors == [costs.pruned(toy, x) / costs.whole(toy) for x in by_keep.x]
+    prompts = growth.measure(sweeps["visual tokens in the prompt"])
+    assert prompts.x == (36,)
+    assert prompts.floors == [1.0]  # a line alone is held against its own end
 
 
 def test_the_gpu_script_runs_on_a_toy(tmp_path, monkeypatch):
