@@ -83,22 +83,27 @@ def pixels(tower: Any, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(batch))
 
 
-def make_llava(**settings: Any) -> LlavaForConditionalGeneration:
-    """A LLaVA of 36 patch tokens a picture, with a Llama of two layers; `settings` go to `LlavaConfig`."""
-    torch.manual_seed(0)
-    text = LlamaConfig(
+def text_config(kind: type = LlamaConfig, vocab_size: int = len(WORDS), **settings: Any) -> Any:
+    """Of a language model of two layers."""
+    return kind(
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=4,
-        vocab_size=len(WORDS),
+        vocab_size=vocab_size,
         pad_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
+        **settings,
     )
+
+
+def make_llava(**settings: Any) -> LlavaForConditionalGeneration:
+    """A LLaVA of 36 patch tokens a picture, with a Llama of two layers; `settings` go to `LlavaConfig`."""
+    torch.manual_seed(0)
     settings = {
         "vision_config": clip_config(),
-        "text_config": text,
+        "text_config": text_config(),
         "image_token_index": WORDS.index("<image>"),
         **settings,
     }

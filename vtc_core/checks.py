@@ -12,6 +12,9 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec, TypeVar
 
+from . import arguments
+from .arguments import is_integer as is_integer
+
 REDUCES = ("sum", "mean", "max", "min")
 SIGNALS = ("cls", "received")
 
@@ -37,59 +40,66 @@ def before(check: Callable[..., None]) -> Callable[[Callable[P, R]], Callable[P,
 
 
 def attend(query: Any, keys: Any, scale: Any) -> None:
-    asking = _shape("query", query, "batch heads head_dim")
-    answering = _shape("keys", keys, "batch heads 1+tokens head_dim")
+    asking = arguments.shape("query", query, "batch heads head_dim")
+    answering = arguments.shape("keys", keys, "batch heads 1+tokens head_dim")
     _attention(query, asking, keys, answering)
     if answering[2] < 2:
         raise ValueError(f"keys must hold CLS and at least one patch token, got {answering[2]} in all")
 
 
 def received(query: Any, keys: Any, scale: Any, block: Any = 64) -> None:
-    asking = _shape("query", query, "batch heads tokens head_dim")
-    answering = _shape("keys", keys, "batch heads length head_dim")
+    asking = arguments.shape("query", query, "batch heads tokens head_dim")
+    answering = arguments.shape("keys", keys, "batch heads length head_dim")
     _attention(query, asking, keys, answering)
     if not 1 <= asking[2] <= answering[2]:
         raise ValueError(f"keys must hold those of all patch tokens, got {answering[2]} for {asking[2]} patch tokens")
-    _count("block", block)
+    arguments.count("block", block)
+
+
+def _attention(query: Any, asking: tuple[Any, ...], keys: Any, answering: tuple[Any, ...]) -> None:
+    for axis, index in (("batch", 0), ("heads", 1), ("head_dim", -1)):
+        arguments.agree("query and keys", axis, asking[index], answering[index])
+    arguments.floating("query", query)
+    arguments.floating("keys", keys)
 
 
 def score(cls_attention: Any, reduce: Any = "sum") -> None:
-    layers, _, heads, _ = _shape("cls_attention", cls_attention, "layers batch heads tokens")
+    layers, _, heads, _ = arguments.shape("cls_attention", cls_attention, "layers batch heads tokens")
     if layers < 1 or heads < 1:
         raise ValueError(
             f"cls_attention must have at least one layer and one head, got shape {tuple(cls_attention.shape)}"
         )
-    _floating("cls_attention", cls_attention)
+    arguments.floating("cls_attention", cls_attention)
     reduction(reduce)
 
 
 def select(scores: Any, keep: Any) -> None:
-    _, tokens = _shape("scores", scores, "batch tokens")
-    _floating("scores", scores)
+    _, tokens = arguments.shape("scores", scores, "batch tokens")
+    arguments.floating("scores", scores)
     budget(keep, tokens)
 
 
 def gather(features: Any, indices: Any) -> None:
-    batch, tokens, _ = _shape("features", features, "batch tokens dim")
-    indices_batch, keep = _shape("indices", indices, "batch keep")
-    _agree("features and indices", "batch", batch, indices_batch)
+    batch, tokens, _ = arguments.shape("features", features, "batch tokens dim")
+    indices_batch, keep = arguments.shape("indices", indices, "batch keep")
+    arguments.agree("features and indices", "batch", batch, indices_batch)
     if keep > tokens:
         raise ValueError(f"indices must name at most {tokens} tokens (the number of patch tokens), got {keep}")
-    _integers("indices", indices)
+    arguments.integers("indices", indices)
 
 
 def chosen(indices: Any) -> None:
     """What a caller's own choice returned, before `gather` sees it: at least one token of each picture."""
-    if _shape("indices", indices, "batch keep")[1] < 1:
+    if arguments.shape("indices", indices, "batch keep")[1] < 1:
         raise ValueError(f"indices must name at least 1 token of each picture, got shape {tuple(indices.shape)}")
-    _integers("indices", indices)
+    arguments.integers("indices", indices)
 
 
 def prune(features: Any, cls_attention: Any, keep: Any, reduce: Any = "sum") -> None:
-    batch, tokens, _ = _shape("features", features, "batch tokens dim")
+    batch, tokens, _ = arguments.shape("features", features, "batch tokens dim")
     score(cls_attention, reduce)
-    _agree("features and cls_attention", "batch", batch, cls_attention.shape[1])
-    _agree("features and cls_attention", "tokens", tokens, cls_attention.shape[3])
+    arguments.agree("features and cls_attention", "batch", batch, cls_attention.shape[1])
+    arguments.agree("features and cls_attention", "tokens", tokens, cls_attention.shape[3])
     budget(keep, tokens)
 
 
@@ -120,7 +130,7 @@ def resolve_layers(layers: Any, depth: Any, feature_layer: Any = -2) -> None:
 
 def pixels(pixel_values: Any, side: int, patch: int) -> None:
     """As many patches either way as there are positions: SigLIP takes 12 x 48 for 24 x 24 without a word."""
-    _, _, height, width = _shape("pixel_values", pixel_values, "batch channels height width")
+    _, _, height, width = arguments.shape("pixel_values", pixel_values, "batch channels height width")
     if (height // patch, width // patch) != (side // patch, side // patch):
         raise ValueError(f"pixel_values must be pictures of {side} x {side} pixels, got {height} x {width}")
 
@@ -130,11 +140,11 @@ def pixels(pixel_values: Any, side: int, patch: int) -> None:
 
 def budget(keep: Any, tokens: int | None = None) -> None:
     """`keep` tokens of `tokens`; of a number not known yet when None."""
-    _count("keep", keep, tokens, "(the number of patch tokens)")
+    arguments.count("keep", keep, tokens, "(the number of patch tokens)")
 
 
 def reduction(reduce: Any) -> None:
-    _one_of("reduce", reduce, REDUCES)
+    arguments.one_of("reduce", reduce, REDUCES)
 
 
 def last_layer(depth: int, feature_layer: Any) -> int:
@@ -170,15 +180,6 @@ def feature_layers(depth: int, feature_layer: Any) -> tuple[int, ...]:
     return tuple(number % (depth + 1) for number in numbers)
 
 
-def is_integer(value: Any) -> bool:
-    """Python's, NumPy's and other integers, not bool: `keep=True` is a mistake."""
-    try:
-        operator.index(value)
-    except TypeError:
-        return False
-    return not isinstance(value, bool)
-
-
 def encoder(
     tokens: int, depth: int, keep: Any, layers: Any, reduce: Any, feature_layer: Any, signal: Any = "cls"
 ) -> None:
@@ -189,60 +190,4 @@ def encoder(
     budget(keep, tokens)
     reduction(reduce)
     resolve_layers(layers, depth, max(feature_layers(depth, feature_layer)))
-    _one_of("signal", signal, SIGNALS)
-
-
-def _count(name: str, value: Any, most: int | None = None, of: str = "") -> None:
-    message = f"{name} must be an integer {'of at least 1' if most is None else f'in [1, {most}] {of}'}, got {value!r}"
-    if not is_integer(value):
-        raise TypeError(message)
-    if operator.index(value) < 1 or (most is not None and operator.index(value) > most):
-        raise ValueError(message)
-
-
-def _one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
-    message = f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
-    if not isinstance(value, str):
-        raise TypeError(message)
-    if value not in allowed:
-        raise ValueError(message)
-
-
-# --- arrays -----------------------------------------------------------------------------------------------------------
-
-
-def _shape(name: str, array: Any, axes: str) -> tuple[Any, ...]:
-    """Integers, and symbols where a framework traces sizes that it does not know yet."""
-    wanted = f"({', '.join(axes.split())})"
-    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
-        raise TypeError(f"{name} must be an array of shape {wanted}, got {type(array).__name__}")
-    if len(array.shape) != len(axes.split()):
-        raise ValueError(f"{name} must have shape {wanted}, got {tuple(array.shape)}")
-    return tuple(array.shape)
-
-
-def _agree(names: str, axis: str, first: Any, second: Any) -> None:
-    if first != second:
-        raise ValueError(f"{names} disagree on {axis}: {first} and {second}")
-
-
-def _attention(query: Any, asking: tuple[Any, ...], keys: Any, answering: tuple[Any, ...]) -> None:
-    for axis, index in (("batch", 0), ("heads", 1), ("head_dim", -1)):
-        _agree("query and keys", axis, asking[index], answering[index])
-    _floating("query", query)
-    _floating("keys", keys)
-
-
-def _floating(name: str, array: Any) -> None:
-    if "float" not in _dtype(array):
-        raise TypeError(f"{name} must be an array of floating-point numbers, got {_dtype(array)}")
-
-
-def _integers(name: str, array: Any) -> None:
-    if "int" not in _dtype(array):
-        raise TypeError(f"{name} must be an array of integers, got {_dtype(array)}")
-
-
-def _dtype(array: Any) -> str:
-    """The same name in every framework: 'int32', where torch says 'torch.int32'."""
-    return str(array.dtype).rpartition(".")[2]
+    arguments.one_of("signal", signal, SIGNALS)

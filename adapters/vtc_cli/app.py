@@ -14,7 +14,7 @@ import typer
 from .bench import bench
 from .corpora import encode
 from .errors import BadUsage, Commands
-from .options import Debug, Image, Keep, Layers, Model, Reduce
+from .options import Debug, Image, Keep, Layers, Model, Reduce, Signal
 from .pictures import check_out, open_picture
 from .progress import waiting
 from .targets import check_target
@@ -83,8 +83,17 @@ def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.", show_default=False)],
     model: Model = None,
     keep: Keep = None,
+    total: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Instead of --keep, which is for each tile: tokens to keep of a picture of several tiles.",
+            show_default=False,
+        ),
+    ] = None,
     layers: Layers = 3,
     reduce: Reduce = "sum",
+    signal: Signal = "cls",
     max_new_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Longest answer, in tokens.")] = 64,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")] = "auto",
     dtype: Annotated[
@@ -102,7 +111,7 @@ def ask(
     with waiting("starting torch"):
         from .ask import ask
 
-    ask(picture, question, model, keep, layers, reduce, max_new_tokens, device, dtype)
+    ask(picture, question, model, keep, total, layers, reduce, signal, max_new_tokens, device, dtype)
 
 
 @app.command()
@@ -112,6 +121,7 @@ def show(
     keep: Keep = None,
     layers: Layers = 3,
     reduce: Reduce = "sum",
+    signal: Signal = "cls",
     out: Annotated[Path, typer.Option(metavar="PNG", help="Where the picture goes.")] = Path("kept.png"),
     debug: Debug = False,
 ) -> None:
@@ -126,7 +136,7 @@ def show(
     with waiting("starting torch"):
         from .show import show
 
-    show(picture, image.name, model, keep, layers, reduce, out)
+    show(picture, image.name, model, keep, layers, reduce, signal, out)
 
 
 @app.command()

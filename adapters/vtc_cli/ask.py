@@ -17,24 +17,27 @@ def ask(
     question: str,
     model: str | None,
     keep: int | None,
+    total: int | None,
     layers: int,
     reduce: str,
+    signal: str,
     max_new_tokens: int,
     device: str,
     dtype: str,
 ) -> None:
     """Print the answer, the tokens spent, and the seconds of encoder and language model."""
     place = models.pick_device(device)
-    plan = models.plan(model, keep, layers, reduce)
-    llava, processor = models.load_llava(plan, place, dtype)
+    plan = models.plan(model, keep, layers, reduce, signal)
+    llava, processor = models.load_llava(plan, keep, total, place, dtype)
     with progress.without_chatter(), progress.waiting("answering"):
         inputs = answering.encode(llava, processor, [picture], [question])
         with stopwatch(llava) as seconds:
             ids = answering.generate(llava, inputs, max_new_tokens)
     typer.echo(answering.words(processor, ids)[0])
     cost = llava.vtc.describe(*picture.size)
-    tiled = f"{cost.tokens_after} of {cost.tokens_before} visual tokens ({plan.keep} of {plan.tokens} a tile)"
-    typer.echo(plan.counted if cost.tokens_before == plan.tokens else tiled)
+    why = f"{plan.keep} of {plan.tokens} a tile" if total is None else f"total {total}"
+    counted = f"{cost.tokens_after} of {cost.tokens_before} visual tokens ({why})"
+    typer.echo(plan.counted if total is None and cost.tokens_before == plan.tokens else counted)
     spent = ", ".join(f"{part} {seconds[part]:.3f} s" for part in ("encoder", "language model"))
     typer.echo(f"{spent} ({ids.shape[1]} new tokens; {place.type}, {str(llava.dtype).removeprefix('torch.')})")
 

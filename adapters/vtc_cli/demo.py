@@ -36,11 +36,12 @@ def demo(out: Path, scenes: int, keep: int | None, seed: int) -> None:
         f"{sum(a.few_tokens == a.truth for a in asked)} of {len(asked)} with"
     )
     title = f"The embedded LLaVA with {plan.keep} of its {plan.tokens} visual tokens"
+    encoder = handle.encoder
     demo_figure(
         rows,
         title=title,
         subtitle=f"{verdict} {plan.keep}; scenes never seen in training",
-        scores_label=scores_label(handle.encoder.layers, handle.encoder.reduce),
+        scores_label=scores_label(encoder.layers, encoder.reduce, encoder.signal),
     ).savefig(out)
     console = Console()
     console.print(title, style="bold", highlight=False)

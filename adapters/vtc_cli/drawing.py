@@ -159,5 +159,6 @@ def marked(answer: str, truth: str) -> str:
     return f"{'✓' if answer == truth else '✗'} {answer}"
 
 
-def scores_label(layers: Sequence[int], reduce: str) -> str:
-    return f"attention of [CLS], {reduce} of layers {', '.join(map(str, layers))}"
+def scores_label(layers: Sequence[int], reduce: str, signal: str) -> str:
+    attention = {"cls": "attention of [CLS]", "received": "attention of all patches"}[signal]
+    return f"{attention}, {reduce} of layers {', '.join(map(str, layers))}"

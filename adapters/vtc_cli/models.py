@@ -28,23 +28,24 @@ class Plan(NamedTuple):
     keep: int
     layers: int
     reduce: str
+    signal: str
     counted: str  # "64 of 576 visual tokens", and where the 64 comes from
 
 
-def plan(model: str | None, keep: int | None, layers: int = 3, reduce: str = "sum") -> Plan:
+def plan(model: str | None, keep: int | None, layers: int = 3, reduce: str = "sum", signal: str = "cls") -> Plan:
     """Find the checkpoint and check the numbers against its config, before any weights are read."""
     source = find(model)
     with refusing(source):
         config = AutoConfig.from_pretrained(source)
-        tokens, depth = size_of_config(tower_config(config, source))
+        tokens, depth = size_of_config(tower_config(config, source, signal))
     kept = max(1, round(tokens / SHARE)) if keep is None else keep
     try:
-        checks.encoder(tokens, depth, kept, layers, reduce, feature_layer(config))
+        checks.encoder(tokens, depth, kept, layers, reduce, feature_layer(config), signal)
     except (ValueError, TypeError) as error:
         raise BadUsage(str(error)) from error
     why = f" (1/{SHARE}, as --keep is not given)" if keep is None else ""
     name = "the embedded model" if model is None else Path(model).name
-    return Plan(source, name, tokens, kept, layers, reduce, f"{kept} of {tokens} visual tokens{why}")
+    return Plan(source, name, tokens, kept, layers, reduce, signal, f"{kept} of {tokens} visual tokens{why}")
 
 
 def find(model: str | None) -> str:
@@ -103,12 +104,25 @@ def refusing(source: str) -> Iterator[None]:
         raise BadUsage(f"--model {source} cannot be loaded: {reason(error)}") from error
 
 
-def load_llava(plan: Plan, device: torch.device, dtype: str) -> tuple[Any, Any]:
-    """The patched (model, processor) of a plan, on the device."""
-    import vtc_llava
+def load_llava(plan: Plan, keep: int | None, total: int | None, device: torch.device, dtype: str) -> tuple[Any, Any]:
+    """The (model, processor) of a plan, patched with its `keep`, or with `total` where that is given; on the device.
 
+    `keep` is what was asked for, to refuse both.
+    """
+    import vtc_llava
+    from vtc_llava.families import family_of, settings_of
+
+    given: dict[str, Any] = {"keep": plan.keep if total is None else keep, "total": total}
+    given |= {"layers": plan.layers, "reduce": plan.reduce, "signal": plan.signal}
+    with refusing(plan.source):
+        config = AutoConfig.from_pretrained(plan.source)
+        family_of(config, plan.source)
+    try:
+        settings_of(config, plan.source, given)
+    except (ValueError, TypeError) as error:
+        raise BadUsage(str(error)) from error
     with loading(plan.source):
-        model, processor = vtc_llava.load(plan.source, plan.keep, plan.layers, plan.reduce, dtype=dtype)
+        model, processor = vtc_llava.load(plan.source, **given, dtype=dtype)
     return model.to(device), processor
 
 

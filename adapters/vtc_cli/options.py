@@ -22,4 +22,8 @@ Layers = Annotated[int, typer.Option(metavar="K", help="How many encoder layers 
 Reduce = Annotated[
     Literal["sum", "mean", "max", "min"], typer.Option(help="How the scores of the layers are put together.")
 ]
+Signal = Annotated[
+    Literal["cls", "received"],
+    typer.Option(help="Whose attention scores the tokens: that of CLS, or of all patches where a tower has no CLS."),
+]
 Debug = Annotated[bool, typer.Option("--debug", help="With an error, show where it comes from.")]

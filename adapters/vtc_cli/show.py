@@ -18,18 +18,27 @@ from .drawing import Kept, Picture, kept_figure, scores_label
 
 @torch.inference_mode()
 def show(
-    picture: Image.Image, name: str, model: str | None, keep: int | None, layers: int, reduce: str, out: Path
+    picture: Image.Image,
+    name: str,
+    model: str | None,
+    keep: int | None,
+    layers: int,
+    reduce: str,
+    signal: str,
+    out: Path,
 ) -> None:
     """Write one PNG: the picture as encoded, its kept patches, the score heat map."""
-    plan = models.plan(model, keep, layers, reduce)
+    plan = models.plan(model, keep, layers, reduce, signal)
     with models.loading(plan.source):
         processor = AutoImageProcessor.from_pretrained(plan.source)
-        encoder = PrunedEncoder.from_pretrained(plan.source, plan.keep, layers, reduce, dtype=torch.float32)
+        encoder = PrunedEncoder.from_pretrained(
+            plan.source, plan.keep, layers, reduce, signal=signal, dtype=torch.float32
+        )
     pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
     pruned = encoder(pixels)
     kept = Kept(as_seen(pixels[0].numpy(), processor), pruned.indices[0].numpy(), pruned.scores[0].numpy())
     title = f"{name} through {plan.name}: {plan.keep} of {plan.tokens} visual tokens"
-    kept_figure(kept, title, scores_label(encoder.layers, encoder.reduce)).savefig(out)
+    kept_figure(kept, title, scores_label(encoder.layers, encoder.reduce, signal)).savefig(out)
     typer.echo(f"{out}: {plan.counted}")
 
 

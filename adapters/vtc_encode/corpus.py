@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
-from vtc_cli.pictures import Unreadable
+from vtc_pictures import Unreadable
 
 from . import shards
 from .local import local

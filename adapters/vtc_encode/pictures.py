@@ -11,7 +11,7 @@ from PIL import Image
 
 class Picture(NamedTuple):
     id: str
-    open: Callable[[], io.BufferedIOBase]  # from any thread; OSError or `vtc_cli.pictures.Unreadable`
+    open: Callable[[], io.BufferedIOBase]  # from any thread; OSError or `vtc_pictures.Unreadable`
 
 
 def looks_like_one(name: str) -> bool:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from vtc_cli.pictures import Unreadable
+from vtc_pictures import Unreadable
 
 from .pictures import Picture, digest
 from .refused import Refused

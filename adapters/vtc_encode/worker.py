@@ -17,7 +17,7 @@ from PIL import Image
 from torch import Tensor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
-from vtc_cli.pictures import Unreadable, read_picture
+from vtc_pictures import Unreadable, read_picture
 from vtc_torch import PrunedEncoder
 
 from .pictures import Picture

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ import vtc_llava
 from vtc_cli import answering
 from vtc_cli.ask import stopwatch
 from vtc_cli.pictures import open_picture
+
+from ..llava.families import llava_next, llava_siglip
 
 Vtc = Callable[..., Result]
 SECONDS = re.compile(r"encoder (\d+\.\d{3}) s, language model (\d+\.\d{3}) s \((\d+) new tokens; cpu, (\w+)\)")
@@ -70,6 +73,70 @@ def test_dtype(vtc: Vtc, photo: Path, checkpoint: Path, dtype: str):
 def test_numbers_that_do_not_fit_the_model(vtc: Vtc, photo: Path, checkpoint: Path, options: list, message: str):
     result = vtc("ask", photo, "what ?", "--model", checkpoint, *options)
     assert (result.exit_code, result.stderr, result.stdout) == (2, f"vtc: {message}\n", "")
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaVA-NeXT: pictures of several tiles."""
+    return saved(llava_next(), tmp_path_factory.mktemp("tiles"))
+
+
+@pytest.fixture(scope="module")
+def without_cls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LLaVA of SigLIP."""
+    return saved(llava_siglip(), tmp_path_factory.mktemp("without-cls"))
+
+
+def saved(pair: Any, folder: Path) -> Path:
+    for part in pair:
+        part.save_pretrained(folder)
+    return folder
+
+
+def test_total_is_of_the_whole_picture(vtc: Vtc, photo: Path, tiles: Path):
+    """A landscape of 64 x 48: the base tile and two more, less what un-padding cuts off, and newlines."""
+    model, processor = vtc_llava.load(str(tiles), total=17)
+    cost = model.vtc.describe(64, 48)
+    result = vtc("ask", photo, "what ?", "--model", tiles, "--total", 17, "--max-new-tokens", 3)
+    assert result.exit_code == 0, result.output
+    answer, spent, _ = result.stdout.splitlines()
+    assert cost.tokens_before > 72
+    assert spent == f"17 of {cost.tokens_before} visual tokens (total 17)"
+    inputs = answering.encode(model, processor, [open_picture(photo)], ["what ?"])
+    assert answer == answering.words(processor, answering.generate(model, inputs, 3))[0]
+
+
+def test_signal_for_a_tower_without_cls(vtc: Vtc, photo: Path, without_cls: Path):
+    words = ["ask", photo, "what ?", "--model", without_cls, "--keep", 5, "--max-new-tokens", 1]
+    result = vtc(*words, "--signal", "received")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1] == "5 of 25 visual tokens"
+    refused = vtc(*words)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "has no CLS token" in refused.stderr
+    assert 'pass signal="received"' in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            ["--total", 17, "--keep", 5],
+            "exactly one of keep (tokens of a tile or frame) and total (tokens of a picture or video) is needed, "
+            "got keep=5 and total=17",
+        ),
+        (["--total", 0], "total must be an integer of at least 1, got 0"),
+    ],
+)
+def test_totals_that_are_none(vtc: Vtc, photo: Path, tiles: Path, options: list, message: str):
+    result = vtc("ask", photo, "what ?", "--model", tiles, *options)
+    assert (result.exit_code, result.stderr, result.stdout) == (2, f"vtc: {message}\n", "")
+
+
+def test_total_of_a_picture_of_one_tile_is_refused(vtc: Vtc, photo: Path, checkpoint: Path):
+    result = vtc("ask", photo, "what ?", "--model", checkpoint, "--total", 9)
+    assert result.exit_code == 2
+    assert result.stderr.startswith("vtc: total is for pictures of several tiles and for videos; ")
 
 
 @pytest.mark.parametrize("question", ["", "  ", "what is <image> ?"])

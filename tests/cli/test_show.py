@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from small_models import make_processor, make_tower
+from small_models import make_processor, make_siglip, make_tower
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 from typer.testing import Result
 
@@ -64,6 +64,17 @@ def test_a_bare_clip_checkpoint(vtc: Vtc, photo: Path, tmp_path: Path):
     make_processor().image_processor.save_pretrained(tmp_path / "clip")
     result = vtc("show", photo, "--model", tmp_path / "clip", "--keep", 1)
     assert (result.exit_code, result.stdout) == (0, "kept.png: 1 of 36 visual tokens\n")
+
+
+def test_signal_for_a_tower_without_cls(vtc: Vtc, photo: Path, tmp_path: Path):
+    make_siglip().save_pretrained(tmp_path / "siglip")
+    make_processor().image_processor.save_pretrained(tmp_path / "siglip")
+    words = ["show", photo, "--model", tmp_path / "siglip", "--keep", 2]
+    result = vtc(*words, "--signal", "received")
+    assert (result.exit_code, result.stdout) == (0, "kept.png: 2 of 36 visual tokens\n")
+    refused = vtc(*words)
+    assert refused.exit_code == 2
+    assert "has no CLS token" in refused.stderr
 
 
 def test_as_seen_undoes_the_normalisation(checkpoint: Path, photo: Path):

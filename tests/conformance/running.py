@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-EAGER = ("-k", "not properties and not 24x24")
-
 
 class Ran(NamedTuple):
     code: int
@@ -19,9 +17,10 @@ class Ran(NamedTuple):
         return [test for test in self.tests if test["backend"] == backend and test["outcome"] == "failed"]
 
 
-def run_suite(folder: Path, *arguments: str) -> Ran:
+def run_suite(folder: Path, *arguments: str, **environment: str) -> Ran:
     report = folder / "report.json"
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-c", os.devnull]
     command += ["--rootdir", str(folder), "--pyargs", "vtc_conformance", "--vtc-report", str(report), *arguments]
-    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    env = os.environ | environment
+    done = subprocess.run(command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return Ran(done.returncode, done.stdout, json.loads(report.read_text())["tests"] if report.exists() else [])

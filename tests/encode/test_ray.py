@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 import vtc_encode
-from vtc_cli.pictures import Unreadable
 from vtc_encode import Recipe, Refused, Worker, open_source
 from vtc_encode.ray_engine import Actor, on_ray
+from vtc_pictures import Unreadable
 
 from .encoding import SCENES, contents, run
 

@@ -14,8 +14,8 @@ import pytest
 from filelock import FileLock
 
 import vtc_tiny
-from vtc_cli.pictures import Unreadable
 from vtc_encode import Recipe, Refused, Worker, open_source, shards
+from vtc_pictures import Unreadable
 
 from .encoding import contents, run
 

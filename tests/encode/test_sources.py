@@ -10,9 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from vtc_cli.pictures import Unreadable
 from vtc_encode import Refused, open_source
 from vtc_encode.sources import Source
+from vtc_pictures import Unreadable
 
 
 def read(source: Source, start: int = 0, stop: int | None = None) -> list[tuple[str, bytes]]:

@@ -12,9 +12,10 @@ from small_models import make_processor, make_tower
 from transformers import AutoProcessor, CLIPVisionModel
 
 import vtc_tiny
-from vtc_cli.pictures import Unreadable, open_picture
+from vtc_cli.pictures import open_picture
 from vtc_encode import Recipe, Refused, Worker, open_source
 from vtc_encode.worker import AHEAD
+from vtc_pictures import Unreadable
 from vtc_torch import PrunedEncoder
 
 from .encoding import BROKEN, SCENES, rows, run, skipped

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -13,15 +14,11 @@ PACKAGES = [ROOT / "vtc_core", *(p.parent for s in SHELVES for p in sorted(ROOT.
 SOURCES = [p for package in PACKAGES for p in sorted(package.rglob("*.py"))]
 
 FRAMEWORKS = ("torch", "transformers", "jax", "flax", "onnx", "onnxruntime", "tensorflow", "vllm")
-ALLOWED = {
-    "vtc_core": (),
-    "vtc_torch": ("torch", "transformers"),
+ALLOWED = {  # packages that may import the same share an interpreter
+    "vtc_core, vtc_pictures, vtc_bench, vtc_vllm": (),
+    "vtc_torch, vtc_llava, vtc_encode": ("torch", "transformers"),
     "vtc_jax": ("jax", "flax"),
     "vtc_onnx": ("onnx", "onnxruntime"),
-    "vtc_llava": ("torch", "transformers"),
-    "vtc_bench": (),
-    "vtc_encode": ("torch", "transformers"),
-    "vtc_vllm": (),
 }
 
 
@@ -32,18 +29,23 @@ def imported_frameworks(statement):
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("package", ALLOWED)
-def test_a_package_imports_only_its_own_framework(package):
-    assert imported_frameworks(f"import {package}") <= set(ALLOWED[package])
+@pytest.mark.parametrize("packages", ALLOWED)
+def test_a_package_imports_only_its_own_framework(packages):
+    assert imported_frameworks(f"import {packages}") <= set(ALLOWED[packages])
 
 
 def test_the_test_above_can_fail():
-    assert imported_frameworks("import vtc_core, torch") == {"torch"}
+    assert imported_frameworks("import vtc_core, onnx") == {"onnx"}
 
 
 @pytest.mark.parametrize("shelf", SHELVES)
 def test_a_shelf_is_no_package(shelf):
     assert not (ROOT / shelf / "__init__.py").exists()
+
+
+def test_the_wheel_holds_every_package():
+    tools = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert {ROOT / path for path in tools["hatch"]["build"]["targets"]["wheel"]["packages"]} == set(PACKAGES)
 
 
 @pytest.mark.parametrize("package", PACKAGES, ids=lambda p: p.name)

@@ -101,7 +101,7 @@ def test_s8_gelu_other_heads_and_pixels_that_fill_no_patch(tmp_path):
     tower.save_pretrained(tmp_path)
     encoder = PrunedEncoder.from_pretrained(tmp_path, 5, 2)
     assert encoder.tokens == 25
-    check(encoder, tower, pixels(tower))
+    check(encoder, tower, pixels(tower), call=nnx.jit(encoder))
 
 
 def test_s7_an_empty_batch(towers):
@@ -134,7 +134,7 @@ def test_gradients_are_those_of_the_unpruned_encoder_at_the_kept_tokens(towers):
     def of_whole(x):
         return jnp.square(vtc_jax.gather(tower(x)[-2][:, 1:], indices)).sum()
 
-    got, expected = jax.grad(of_pruned)(pixel_values), jax.grad(of_whole)(pixel_values)
+    got, expected = (jax.jit(jax.grad(of))(pixel_values) for of in (of_pruned, of_whole))
     assert jnp.abs(got).max() > 0
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
 

@@ -4,15 +4,16 @@ The stock video processors need torchvision, which is not among the tests' requi
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import small_models
 import torch
-from small_models import WORDS, clip_config, make_processor, picture, sharpen, siglip_config
+from small_models import WORDS, clip_config, make_processor, sharpen, siglip_config
 from transformers import (
     BatchFeature,
     CLIPImageProcessorPil,
-    LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaNextConfig,
@@ -40,6 +41,7 @@ from transformers.processing_utils import VideosKwargs
 
 VOCABULARY = [*WORDS, "<video>"]
 IMAGE, VIDEO = WORDS.index("<image>"), len(WORDS)
+text_config = partial(small_models.text_config, vocab_size=len(VOCABULARY))
 PINPOINTS = [[24, 48], [48, 24], [48, 48], [72, 24], [24, 72]]
 WIDE_PINPOINTS = [[20 * rows, 20 * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
 
@@ -60,24 +62,6 @@ def with_frames(processor_class: type) -> type:
     """A stock processor that takes `Frames`: it checks for classes that cannot be imported without torchvision."""
     check = {"check_argument_for_proper_class": lambda self, name, argument: type(argument)}
     return type(processor_class.__name__, (processor_class,), check)
-
-
-def clip(seed: int, frames: int = 3, side: int = 24) -> np.ndarray:
-    return np.random.default_rng(1000 + seed).integers(0, 256, (frames, side, side, 3), dtype=np.uint8)
-
-
-def text_config(kind: type = LlamaConfig, **settings: Any) -> Any:
-    return kind(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        vocab_size=len(VOCABULARY),
-        pad_token_id=0,
-        bos_token_id=1,
-        eos_token_id=2,
-        **settings,
-    )
 
 
 def make(model_class: type, config_class: type, **settings: Any) -> Any:
@@ -245,61 +229,3 @@ FAMILIES = {
     "video_llava": Case(video_llava, videos=True, total=True),
     "llava_onevision": Case(llava_onevision, tokens=25, signal="received", videos=True, total=True),
 }
-
-
-class Prompt(NamedTuple):
-    text: list[str]
-    images: list[list[Any]] | None = None
-    videos: list[np.ndarray] | None = None
-
-    def rows(self) -> "list[Prompt]":
-        """Each prompt of the batch by itself."""
-        clips = iter(self.videos or [])
-        return [
-            Prompt(
-                [text],
-                [self.images[i]] if self.images and "<image>" in text else None,
-                [next(clips)] if "<video>" in text else None,
-            )
-            for i, text in enumerate(self.text)
-        ]
-
-
-def prompts(case: Case) -> dict[str, Prompt]:
-    """Ragged where the family has tiles: portrait, landscape, tiny."""
-    found = {
-        "one picture": Prompt(["USER: <image> what color ? ASSISTANT:"], [[picture(0)]]),
-        "batch": Prompt(
-            ["USER: <image> what ? ASSISTANT:", "USER: <image> how many red star ? ASSISTANT:"],
-            [[picture(0)], [picture(1, 20, 90)]],
-        ),
-        "several pictures": Prompt(
-            ["USER: <image> <image> what ? ASSISTANT:", "USER: how many <image> red star ? ASSISTANT:"],
-            [[picture(0), picture(1, 21, 20)], [picture(2, 100, 80)]],
-        ),
-        "text only": Prompt(["USER: what color ? ASSISTANT:", "USER: how many red star ? ASSISTANT:"]),
-    }
-    if case.videos:
-        first, second = clip(0, side=case.frame), clip(1, side=case.frame)
-        found["video"] = Prompt(["USER: <video> what color ? ASSISTANT:"], videos=[first])
-        found["batch of videos"] = Prompt(
-            ["USER: <video> what ? ASSISTANT:", "USER: <video> how many red star ? ASSISTANT:"], videos=[first, second]
-        )
-        found["picture and video"] = Prompt(
-            ["USER: <image> what ? ASSISTANT:", "USER: <video> how many red star ? ASSISTANT:"],
-            [[picture(0)], []],
-            [first],
-        )
-    return found
-
-
-def encoded(processor: Any, prompt: Prompt) -> Any:
-    images = [images for images in prompt.images if images] if prompt.images else None
-    return processor(text=prompt.text, images=images, videos=prompt.videos, return_tensors="pt", padding=True)
-
-
-def new_tokens(model: Any, inputs: Any, **settings: Any) -> torch.Tensor:
-    torch.manual_seed(0)
-    settings = {"do_sample": False, "suppress_tokens": [IMAGE, VIDEO], **settings}  # a trained model never says those
-    generated = model.generate(**inputs, max_new_tokens=6, **settings)
-    return generated[:, inputs["input_ids"].shape[1] :]

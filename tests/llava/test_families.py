@@ -8,7 +8,8 @@ from small_models import same
 
 import vtc_llava
 
-from .families import FAMILIES, IMAGE, VIDEO, encoded, new_tokens, prompts
+from .families import FAMILIES, IMAGE, VIDEO
+from .prompts import encoded, new_tokens, prompts
 
 CASES = [(family, prompt) for family, case in FAMILIES.items() for prompt in prompts(case)]
 BUDGETS = [(f, b) for f, case in FAMILIES.items() for b in [{"keep": 5}, {"total": 17}][: 1 + case.total]]

@@ -11,7 +11,8 @@ from transformers import AutoProcessor
 import vtc_llava
 from vtc_llava import patching
 
-from .families import FAMILIES, IMAGE, encoded, llava, llava_next, llava_siglip, prompts
+from .families import FAMILIES, IMAGE, llava, llava_next, llava_siglip
+from .prompts import encoded, prompts
 
 
 def saved(pair, path):

@@ -12,7 +12,8 @@ from small_models import picture
 import vtc_llava
 from vtc_torch import PrunedEncoder
 
-from .families import FAMILIES, IMAGE, VIDEO, clip, encoded, llava_next, llava_onevision, prompts
+from .families import FAMILIES, IMAGE, VIDEO, llava_next, llava_onevision
+from .prompts import clip, encoded, prompts
 
 BUDGETS = [{"keep": 1}, {"keep": 5}, {"keep": 20}, {"total": 1}, {"total": 17}, {"total": 60}, {"total": 10**6}]
 

@@ -1,64 +1,30 @@
-"""Exported files against transformers' own eager attention maps, and what is in them."""
+"""Exported files against transformers' own eager attention maps; what is in them: test_graph.py."""
 
-import copy
-import json
-import re
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from small_models import make_llava, make_tower, pixels
+from small_models import clip_config, make_llava, make_tower, pixels
 
 import vtc_core
 import vtc_onnx
 from vtc_onnx import writing
 from vtc_torch import PrunedEncoder as TorchEncoder
 
+from ..torch.eager import oracle
+from .test_graph import axes
+
 LARGEST_DIFFERENCE = 2e-5  # float32; 1e-6 was measured
 
 
-def oracle(tower, pixel_values, keep, layers=3, reduce="sum"):
-    """The specification on the maps of an eager copy of the tower: the usual, expensive way."""
-    eager = copy.deepcopy(tower)
-    eager.set_attn_implementation("eager")
-    with torch.no_grad():
-        out = eager(pixel_values, output_attentions=True, output_hidden_states=True)
-    numbers = vtc_core.resolve_layers(layers, len(out.attentions))
-    cls_attention = torch.stack([out.attentions[n][:, :, 0, 1:] for n in numbers])
-    return vtc_core.prune(out.hidden_states[-2][:, 1:].numpy(), cls_attention.numpy(), keep, reduce)
-
-
-def check(file, tower, batch, keep, **settings):
+def check(file, tower, batch, keep, layers: Any = 3, reduce="sum"):
     pixel_values = pixels(tower, batch)
-    got, expected = file(pixel_values.numpy(), keep), oracle(tower, pixel_values, keep, **settings)
+    got, expected = file(pixel_values.numpy(), keep), oracle(tower, pixel_values, keep, layers, reduce)
     np.testing.assert_array_equal(got.indices, expected.indices)
     np.testing.assert_allclose(got.features, expected.features, rtol=0, atol=LARGEST_DIFFERENCE)
     np.testing.assert_allclose(got.scores, expected.scores, rtol=1e-5, atol=1e-6)
-
-
-@pytest.fixture(scope="module")
-def tower():
-    """With biases: those of a new tower are zero, and the exporter would store one for all."""
-    tower = make_tower(depth=5, dim=32, heads=4, grid=6)
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for name, parameter in tower.named_parameters():
-            if name.endswith("bias"):
-                parameter.normal_(std=0.1)
-    return tower
-
-
-@pytest.fixture(scope="module")
-def exported(tower, tmp_path_factory):
-    """(report, path, the steps that were told) of one export, for all tests that only look."""
-    path, steps = tmp_path_factory.mktemp("onnx") / "encoder.onnx", []
-    return vtc_onnx.export(tower, path, keep=7, progress=steps.append), path, steps
-
-
-@pytest.fixture(scope="module")
-def model(exported):
-    return onnx.load(exported[1])
 
 
 @pytest.fixture(scope="module")
@@ -105,102 +71,12 @@ def test_a_live_tower_is_not_changed(exported, tower):
     assert not [name for name in vars(tower) if "vtc" in name]
 
 
-# --- what is in the file ----------------------------------------------------------------------------------------------
-
-
-def axes(value):
-    return [dim.dim_param or dim.dim_value for dim in value.type.tensor_type.shape.dim]
-
-
-def test_inputs_and_outputs(model):
-    assert {x.name: axes(x) for x in model.graph.input} == {"pixel_values": ["batch", 3, 24, 24], "keep": []}
-    assert {x.name: axes(x) for x in model.graph.output} == {
-        "image_features": ["batch", "keep", 32],
-        "indices": ["batch", "keep"],
-        "scores": ["batch", 36],
-    }
-    denotations = {x.name: [d.denotation for d in x.type.tensor_type.shape.dim] for x in model.graph.output}
-    assert denotations["image_features"] == ["batch", "keep", "dim"]
-    assert denotations["scores"] == ["batch", "tokens"]
-
-
-def test_versions_that_old_runners_read(model):
-    assert model.ir_version == 10  # onnxruntime 1.20
-    assert [(x.domain, x.version) for x in model.opset_import] == [("", 20)]
-    assert not model.functions
-
-
-def test_what_nobody_needs_is_not_there(model):
-    used = {name for node in model.graph.node for name in node.input}
-    stored = {x.name for x in model.graph.initializer}
-    assert stored <= used
-    assert not [name for name in stored if "layers.4" in name or "post_layernorm" in name]  # of 5, 0 to 4
-    assert "encoder.layers.3.mlp.fc2.weight.T" in stored
-    assert not [node.name for node in model.graph.node if node.op_type == "Transpose" and node.input[0] in stored]
-
-
-def test_nodes_are_named_after_the_modules(model):
-    names = [node.name for node in model.graph.node]
-    assert len(set(names)) == len(names)
-    assert not [name for name in names if re.search(r"node_|val_|tower|sym_size|unsqueeze_", name)]
-    for name in (
-        "embeddings/patch_embedding/Conv",
-        "encoder/layers.0/self_attn/q_proj/MatMul",
-        "encoder/layers.1/cls_attention/Softmax",
-        "encoder/layers.3/mlp/fc1/MatMul",
-        "score/ReduceSum",
-        "select/TopK",
-        "gather/GatherND",
-    ):
-        assert name in names, name
-
-
-def test_no_path_of_this_machine_is_in_the_file(exported):
-    assert b".py" not in exported[1].read_bytes()
-
-
-def test_the_work_is_that_of_the_cost_model(model):
-    """Design, section 4: whole maps in the layers before the last useful one only, CLS rows in K, then kept tokens."""
-    shapes = {
-        x.name: axes(x) for x in [*onnx.shape_inference.infer_shapes(model).graph.value_info, *model.graph.output]
-    }
-    softmax = {node.name: shapes[node.output[0]] for node in model.graph.node if node.op_type == "Softmax"}
-    whole = ["batch", 4, 37, 37]
-    rows = {f"encoder/layers.{n}/cls_attention/Softmax": ["batch", 4, 37] for n in (1, 2, 3)}
-    maps = {f"encoder/layers.{n}/self_attn/Softmax": whole for n in (0, 1, 2)}
-    assert softmax == rows | maps | {"encoder/layers.3/self_attn/Softmax": ["batch", 4, "keep", 37]}
-    products = {node.name: shapes[node.output[0]] for node in model.graph.node if node.op_type == "MatMul"}
-    last = {name: shape for name, shape in products.items() if re.search(r"layers.3/.*(mlp|out_proj)", name)}
-    assert set(map(tuple, last.values())) == {("batch", "keep", 64), ("batch", "keep", 32)}
-
-
-def test_metadata(model):
-    stored = {x.key: json.loads(x.value) for x in model.metadata_props}
-    assert stored.pop("vtc.cosine") == pytest.approx(1, abs=1e-6)
-    assert re.fullmatch(r"\d+\.\d+\.\d+.*", stored.pop("vtc.vtc"))
-    assert stored == {
-        "vtc.method": "VTC-CLS, arXiv 2412.05819",
-        "vtc.checkpoint": "CLIPVisionModel",
-        "vtc.layers": [1, 2, 3],
-        "vtc.reduce": "sum",
-        "vtc.feature_layer": [4],
-        "vtc.tokens": 36,
-        "vtc.keep": 7,
-        "vtc.static_keep": False,
-        "vtc.image_size": 24,
-        "vtc.channels": 3,
-        "vtc.dtype": "float32",
-        "vtc.quantize": None,
-        "vtc.overlap": 1.0,
-    }
-
-
 # --- sources ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def llava():
-    return make_llava()
+    return make_llava(vision_config=clip_config(depth=2))
 
 
 def check_llava(path, llava):
@@ -209,12 +85,12 @@ def check_llava(path, llava):
     features, indices, _ = vtc_onnx.PrunedEncoder(path)(pixel_values.numpy())
     with torch.no_grad():
         whole = np.stack([x.numpy() for x in llava.model.get_image_features(pixel_values).pooler_output])
-    np.testing.assert_array_equal(indices, oracle(llava.model.vision_tower, pixel_values, 7).indices)
+    np.testing.assert_array_equal(indices, oracle(llava.model.vision_tower, pixel_values, 7, layers=1).indices)
     np.testing.assert_allclose(features, vtc_core.gather(whole, indices), rtol=0, atol=LARGEST_DIFFERENCE)
 
 
 def test_a_live_llava_brings_its_projector(llava, tmp_path):
-    vtc_onnx.export(llava, tmp_path / "e.onnx", keep=7)
+    vtc_onnx.export(llava, tmp_path / "e.onnx", 7, layers=1)
     check_llava(tmp_path / "e.onnx", llava)
     names = {node.name for node in onnx.load(tmp_path / "e.onnx").graph.node}
     assert "multi_modal_projector/linear_2/MatMul" in names
@@ -222,7 +98,7 @@ def test_a_live_llava_brings_its_projector(llava, tmp_path):
 
 def test_a_llava_checkpoint_brings_its_projector(llava, tmp_path):
     llava.save_pretrained(tmp_path / "small-llava")
-    vtc_onnx.export(str(tmp_path / "small-llava"), tmp_path / "e.onnx", keep=7)
+    vtc_onnx.export(str(tmp_path / "small-llava"), tmp_path / "e.onnx", 7, layers=1)
     check_llava(tmp_path / "e.onnx", llava)
     assert vtc_onnx.PrunedEncoder(tmp_path / "e.onnx").metadata.checkpoint == "small-llava"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from small_models import pixels
 
 import vtc_core
 
@@ -34,3 +35,15 @@ def check(encoder, pixel_values, feature_layer: Any = -2):
     torch.testing.assert_close(pruned.indices, torch.from_numpy(expected.indices), rtol=0, atol=0)
     torch.testing.assert_close(pruned.features, torch.from_numpy(expected.features), rtol=0, atol=FEATURE_TOLERANCE)
     torch.testing.assert_close(pruned.scores, torch.from_numpy(expected.scores), rtol=1e-5, atol=1e-6)
+
+
+def check_rows(encoder):
+    """Five pictures, each as it is alone; and none at all."""
+    pixel_values = pixels(encoder.tower, 5)
+    with torch.inference_mode():
+        whole = encoder(pixel_values)
+        for row in range(5):
+            alone = encoder(pixel_values[row : row + 1])
+            assert torch.equal(alone.indices[0], whole.indices[row])
+            torch.testing.assert_close(alone.features[0], whole.features[row], rtol=0, atol=FEATURE_TOLERANCE)
+        assert encoder(pixel_values[:0]).features.shape == (0, encoder.keep, 32)

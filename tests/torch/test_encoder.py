@@ -10,7 +10,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 import vtc_torch
 from vtc_torch import PrunedEncoder
 
-from .eager import FEATURE_TOLERANCE, check
+from .eager import check, check_rows
 from .shapes import Shapes
 
 
@@ -67,15 +67,7 @@ def test_the_models_attention_function_sees_kept_queries_only_in_the_last_useful
 
 
 def test_s7_rows_are_independent_and_an_empty_batch_works():
-    encoder = PrunedEncoder(make_tower(), 7)
-    pixel_values = pixels(encoder.tower, 5)
-    with torch.inference_mode():
-        whole = encoder(pixel_values)
-        for row in range(5):
-            alone = encoder(pixel_values[row : row + 1])
-            assert torch.equal(alone.indices[0], whole.indices[row])
-            torch.testing.assert_close(alone.features[0], whole.features[row], rtol=0, atol=FEATURE_TOLERANCE)
-        assert encoder(pixel_values[:0]).features.shape == (0, 7, 32)
+    check_rows(PrunedEncoder(make_tower(), 7))
 
 
 def test_s9_same_bits_twice():

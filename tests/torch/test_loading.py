@@ -37,11 +37,11 @@ def rename(folder, old, new):
     )
 
 
-def save_clip_vision(tower, folder):
+def save_vision(tower, folder):
     tower.save_pretrained(folder)
 
 
-def save_clip_vision_old(tower, folder):
+def save_vision_old(tower, folder):
     tower.save_pretrained(folder)
     tensors = load_file(folder / "model.safetensors")
     save_file({f"vision_model.{k}": v for k, v in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
@@ -80,8 +80,8 @@ def save_llava_sharded(tower, folder):
 
 
 SAVERS = [
-    save_clip_vision,
-    save_clip_vision_old,
+    save_vision,
+    save_vision_old,
     save_clip,
     save_clip_with_projection,
     save_llava,
@@ -132,16 +132,6 @@ def test_settings_are_refused_before_weights_are_read(tmp_path):
         PrunedEncoder.from_pretrained(str(tmp_path), 37)
 
 
-def save_siglip_vision(tower, folder):
-    tower.save_pretrained(folder)
-
-
-def save_siglip_vision_old(tower, folder):
-    tower.save_pretrained(folder)
-    tensors = load_file(folder / "model.safetensors")
-    save_file({f"vision_model.{k}": v for k, v in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
-
-
 def save_siglip(tower, folder):
     text = {"hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
             "vocab_size": 9, "projection_size": 32, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
@@ -177,8 +167,8 @@ def save_onevision(tower, folder):
 
 
 SIGLIP_SAVERS = [
-    (save_siglip_vision, -2),
-    (save_siglip_vision_old, -2),
+    (save_vision, -2),
+    (save_vision_old, -2),
     (save_siglip, -2),
     (save_siglip_llava, -2),
     (save_siglip_llava_published, -2),
@@ -219,7 +209,7 @@ def test_missing_tensors_of_siglip_are_named(tmp_path):
         PrunedEncoder.from_pretrained(str(tmp_path), 7, signal="received")
 
 
-@pytest.mark.parametrize("save", [save_siglip_vision, save_siglip_llava], ids=lambda f: f.__name__)
+@pytest.mark.parametrize("save", [save_vision, save_siglip_llava], ids=lambda f: f.__name__)
 def test_a_tower_without_cls_is_refused_unless_received_attention_is_asked_for(save, tmp_path):
     save(make_siglip(), tmp_path)
     (tmp_path / "model.safetensors").unlink()  # before weights are read

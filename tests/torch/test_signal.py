@@ -10,7 +10,7 @@ from transformers import Dinov2Config, Dinov2Model, Siglip2VisionConfig, Siglip2
 
 from vtc_torch import PrunedEncoder, gather
 
-from .eager import FEATURE_TOLERANCE, check, oracle
+from .eager import check, check_rows, oracle
 from .shapes import Shapes
 
 TOWERS = {"siglip": make_siglip, "clip": make_tower}
@@ -63,15 +63,7 @@ def test_is_another_method_than_cls():
 
 
 def test_s7_rows_are_independent_and_an_empty_batch_works():
-    encoder = received(make_siglip())
-    pixel_values = pixels(encoder.tower, 5)
-    with torch.inference_mode():
-        whole = encoder(pixel_values)
-        for row in range(5):
-            alone = encoder(pixel_values[row : row + 1])
-            assert torch.equal(alone.indices[0], whole.indices[row])
-            torch.testing.assert_close(alone.features[0], whole.features[row], rtol=0, atol=FEATURE_TOLERANCE)
-        assert encoder(pixel_values[:0]).features.shape == (0, 7, 32)
+    check_rows(received(make_siglip()))
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

@@ -1,0 +1,59 @@
+"""What one argument may be, each with its refusal: an integer, a word, an array of a shape and a kind of numbers."""
+
+import operator
+from typing import Any
+
+
+def is_integer(value: Any) -> bool:
+    """Python's, NumPy's and other integers, not bool: `keep=True` is a mistake."""
+    try:
+        operator.index(value)
+    except TypeError:
+        return False
+    return not isinstance(value, bool)
+
+
+def count(name: str, value: Any, most: int | None = None, of: str = "") -> None:
+    message = f"{name} must be an integer {'of at least 1' if most is None else f'in [1, {most}] {of}'}, got {value!r}"
+    if not is_integer(value):
+        raise TypeError(message)
+    if operator.index(value) < 1 or (most is not None and operator.index(value) > most):
+        raise ValueError(message)
+
+
+def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
+    message = f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
+    if not isinstance(value, str):
+        raise TypeError(message)
+    if value not in allowed:
+        raise ValueError(message)
+
+
+def shape(name: str, array: Any, axes: str) -> tuple[Any, ...]:
+    """Integers, and symbols where a framework traces sizes that it does not know yet."""
+    wanted = f"({', '.join(axes.split())})"
+    if not hasattr(array, "shape") or not hasattr(array, "dtype"):
+        raise TypeError(f"{name} must be an array of shape {wanted}, got {type(array).__name__}")
+    if len(array.shape) != len(axes.split()):
+        raise ValueError(f"{name} must have shape {wanted}, got {tuple(array.shape)}")
+    return tuple(array.shape)
+
+
+def agree(names: str, axis: str, first: Any, second: Any) -> None:
+    if first != second:
+        raise ValueError(f"{names} disagree on {axis}: {first} and {second}")
+
+
+def floating(name: str, array: Any) -> None:
+    if "float" not in _dtype(array):
+        raise TypeError(f"{name} must be an array of floating-point numbers, got {_dtype(array)}")
+
+
+def integers(name: str, array: Any) -> None:
+    if "int" not in _dtype(array):
+        raise TypeError(f"{name} must be an array of integers, got {_dtype(array)}")
+
+
+def _dtype(array: Any) -> str:
+    """The same name in every framework: 'int32', where torch says 'torch.int32'."""
+    return str(array.dtype).rpartition(".")[2]
