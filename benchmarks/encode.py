@@ -1,6 +1,6 @@
 """How fast is a corpus encoded, in this process and on Ray, and how much of that is not the encoder? Recorded.
 
-    python benchmarks/encode.py [--geometry vit-b-224] [--pictures 128] [--rounds 3]
+    python benchmarks/encode.py [--geometry vit-b-224] [--pictures 256] [--rounds 3]
 
 Random weights and 640 x 480 JPEGs of noise and colour. Loading the model and starting the cluster are not counted,
 but each run on Ray starts its actors, as any run there does.
@@ -16,13 +16,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import ray
-from PIL import Image
 from results import write_section
 from transformers import CLIPImageProcessorPil
 
 from vtc_bench import costs, timing, torch_encoder
+from vtc_bench.photos import photo
 from vtc_bench.timing import Run
 from vtc_encode import Recipe, Worker, corpus, local, open_source
 from vtc_encode.ray_engine import on_ray
@@ -43,13 +42,9 @@ def checkpoint(geometry: str, folder: Path) -> Path:
 
 
 def photos(number: int, folder: Path) -> Path:
-    """As large as a photo of this size is, about 100 KB: smooth colours with noise."""
     folder.mkdir()
     for i in range(number):
-        rng = np.random.default_rng(i)
-        smooth = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((640, 480))
-        noisy = np.asarray(smooth) + rng.normal(0, 12, (480, 640, 3))
-        Image.fromarray(noisy.clip(0, 255).astype(np.uint8)).save(folder / f"{i:05}.jpg", quality=85)
+        (folder / f"{i:05}.jpg").write_bytes(photo(i))
     return folder
 
 
@@ -89,7 +84,7 @@ def table(seconds: dict[str, list[float]], inside: dict[str, list[float]], pictu
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--geometry", choices=costs.GEOMETRIES, default="vit-b-224")
-    parser.add_argument("--pictures", type=int, default=128)
+    parser.add_argument("--pictures", type=int, default=256)
     parser.add_argument("--shard-size", type=int, default=32)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
@@ -99,6 +94,7 @@ def main() -> None:
         folder = Path(name)
         model = checkpoint(options.geometry, folder / "model")
         words = photos(options.pictures, folder / "photos")
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
         ray.init("local", num_cpus=max(2, os.cpu_count() or 1), include_dashboard=False, log_to_driver=False)
         ray.data.DataContext.get_current().enable_progress_bars = False
         logging.getLogger("ray.data").setLevel(logging.ERROR)
@@ -109,7 +105,8 @@ def main() -> None:
     note = (
         f"{options.pictures} JPEGs of 640 x 480, encoder {options.geometry} (CLIP geometry, random weights), float32, "
         f"{round(tokens / 9)} of {tokens} tokens, batch {options.batch}, shards of {options.shard_size}; "
-        f"{options.rounds} interleaved rounds. The CPUs are shared out among the workers."
+        f"{options.rounds} interleaved rounds. The CPUs are shared out among the workers; a run on Ray "
+        "starts its actors, each of which loads the model. Not in the encoder: of the time of all workers."
     )
     body = f"{table(seconds, inside, options.pictures)}\n\n{note}"
     print(body)

@@ -10,10 +10,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import IO, Any
+from tempfile import NamedTemporaryFile
+from typing import Any
 
 
 @contextmanager
@@ -32,17 +32,17 @@ def vllm_server(
     Raises:
         RuntimeError: it stopped, or does not answer; with the end of what it wrote.
     """
-    with socket.socket() as taken:
+    with socket.socket() as taken, NamedTemporaryFile() as log:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as vLLM: the port is nobody else's meanwhile
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-    command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder)]
-    command += ["--host", "127.0.0.1", "--port", str(port), *arguments]
-    if vtc is not None:
-        command += ["--hf-overrides", json.dumps(overrides(folder, vtc))]
-    with TemporaryFile("w+") as log:
+        command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(Path(folder).resolve())]
+        command += ["--host", "127.0.0.1", "--port", str(port), *arguments]
+        if vtc is not None:
+            command += ["--hf-overrides", json.dumps(overrides(folder, vtc))]
         server = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, cwd="/")
         try:
-            _wait(server, f"http://127.0.0.1:{port}", log, patience)
+            _wait(server, f"http://127.0.0.1:{port}", Path(log.name), patience)
             yield f"http://127.0.0.1:{port}"
         finally:
             _stop(server)
@@ -54,7 +54,7 @@ def overrides(folder: str | Path, vtc: Mapping[str, Any]) -> dict[str, Any]:
     return {"architectures": [f"Vtc{stock}"], "vtc": dict(vtc)}
 
 
-def _wait(server: subprocess.Popen[Any], address: str, log: IO[str], patience: float) -> None:
+def _wait(server: subprocess.Popen[Any], address: str, log: Path, patience: float) -> None:
     until = time.monotonic() + patience
     while True:
         stopped = server.poll() is not None
@@ -65,19 +65,16 @@ def _wait(server: subprocess.Popen[Any], address: str, log: IO[str], patience: f
             except (urllib.error.URLError, OSError):
                 time.sleep(0.3)
                 continue
-        log.seek(0)
         why = f"stopped with exit status {server.returncode}" if stopped else f"did not answer for {patience:.0f} s"
-        raise RuntimeError(f"vllm serve {why}; the end of its log:\n{log.read()[-6000:]}")
+        raise RuntimeError(f"vllm serve {why}; the end of its log:\n{log.read_text(errors='replace')[-6000:]}")
 
 
 def _stop(server: subprocess.Popen[Any]) -> None:
-    """The server and the processes that it started."""
-    for ask, seconds in ((signal.SIGINT, 20), (signal.SIGKILL, 10)):
-        try:
-            os.killpg(server.pid, ask)
-            server.wait(seconds)
-            return
-        except ProcessLookupError:
-            return
-        except subprocess.TimeoutExpired:
-            continue
+    """The server, and the processes that it started: those of its group that outlive it are killed."""
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGINT)
+    with suppress(subprocess.TimeoutExpired):
+        server.wait(20)
+    with suppress(ProcessLookupError):
+        os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
