@@ -14,9 +14,10 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import AutoModel
 from vllm.config import VllmConfig
+from vllm.model_executor.layers.linear import ReplicatedLinear
 from vllm.model_executor.models.interfaces import MultiModalEmbeddings
 from vllm.model_executor.models.utils import AutoWeightsLoader, StageMissingLayer, WeightsMapper
 
@@ -47,7 +48,16 @@ def empty_encoder(config: Any, settings: Settings, dtype: torch.dtype) -> Pruned
     for part in _UNUSED:
         if hasattr(tower, part):
             delattr(tower, part)
+    for name, layer in list(tower.named_modules()):
+        if isinstance(layer, nn.Linear):
+            tower.set_submodule(name, _vllms(layer))
     return PrunedEncoder(tower, settings.keep or 1, layers, settings.reduce, features, settings.signal)
+
+
+def _vllms(layer: nn.Linear) -> nn.Module:
+    """In the kernels of vLLM, which packs weights on CPUs: in 16 bits that wins about as much as pruning does."""
+    has_bias = layer.bias is not None
+    return ReplicatedLinear(layer.in_features, layer.out_features, has_bias, return_bias=False)
 
 
 if TYPE_CHECKING:
@@ -87,8 +97,8 @@ class PrunedModel(Model):
     def embed_multimodal(self, **kwargs: Any) -> MultiModalEmbeddings:
         """Pictures of several requests, each with its own budget: one (length language_dim) for each picture."""
         pixels = kwargs.get("pixel_values")
-        if pixels is None:
-            return super().embed_multimodal(**kwargs)
+        if pixels is None:  # pruned before; vLLM's own method would stop the engine at two lengths in a batch
+            return [*kwargs.get("image_embeds", ())]
         sizes, keeps = kwargs.get("image_sizes"), kwargs[KEEP].tolist()
         layouts = [self.layout(*size) for size in sizes.tolist()] if sizes is not None else [self.layout()] * len(keeps)
         if sizes is not None:  # pictures of fewer tiles may be filled up

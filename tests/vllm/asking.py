@@ -17,7 +17,7 @@ import vtc_llava
 import vtc_tiny
 
 SCENES = [vtc_tiny.scene(seed) for seed in range(50)]
-QUESTIONS = [vtc_tiny.questions(scene)[scene.seed % 8].text for scene in SCENES]
+QUESTIONS = [vtc_tiny.questions(scene)[(scene.seed + 1) % 8].text for scene in SCENES]
 MANY = 8  # new tokens at most
 
 
@@ -66,12 +66,14 @@ async def _one(client: openai.AsyncOpenAI, model: str, asked: Asked) -> Answer:
         messages=[{"role": "user", "content": content}],
         temperature=0,
         max_tokens=MANY,
+        logprobs=True,
         extra_body=extra,
     )
     (choice,), usage = answer.choices, answer.usage
     assert usage.prompt_tokens == len(answer.prompt_token_ids)
     cached = usage.prompt_tokens_details.cached_tokens if usage.prompt_tokens_details else 0
-    return Answer(Said(answer.prompt_token_ids, choice.token_ids), choice.message.content.strip(), cached)
+    said = Said(answer.prompt_token_ids, choice.token_ids, [token.logprob for token in choice.logprobs.content])
+    return Answer(said, choice.message.content.strip(), cached)
 
 
 def _png(picture: Image.Image) -> str:

@@ -11,9 +11,16 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pytest
+from servers import SMALL, left_behind
+
+import vtc_tiny
+from vtc_bench.server import vllm_server
+
 DEFAULTS = {
     "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, of each
     "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_LOGGING_LEVEL": "ERROR",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
 }
@@ -23,15 +30,8 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     os.path.abspath(folder) for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder
 )  # servers run in another folder
 
-import pytest
-from engines import SMALL, engine
-from processes import left_behind
-
-import vtc_tiny
-from vtc_bench.server import vllm_server
-
-# A block of 32 tokens ends in the middle of a picture; a batch of 256 cuts prompts, and holds pictures of all budgets.
-ALIKE = [*SMALL, "--block-size", "32", "--max-num-batched-tokens", "256", "--enable-prompt-tokens-details"]
+# A block of 32 tokens ends in the middle of a picture; a batch of 512 cuts prompts, and holds pictures of all budgets.
+ALIKE = [*SMALL, "--block-size", "32", "--max-num-batched-tokens", "512", "--enable-prompt-tokens-details"]
 PLUGIN = ["--trust-request-mm-kwargs", "--enable-mm-embeds"]
 
 
@@ -57,5 +57,7 @@ def stock() -> Iterator[str]:
 @pytest.fixture
 def engines() -> Iterator[Callable[..., Any]]:
     """Makes engines in this process, see `engine`; they are shut down after the test."""
+    from engines import engine  # imports vLLM
+
     with ExitStack() as stack:
         yield lambda folder, vtc, **settings: stack.enter_context(engine(Path(folder), vtc, **settings))

@@ -11,12 +11,17 @@ from unittest.mock import patch
 
 from said import Said
 from vllm import LLM, SamplingParams
+from vllm.engine.arg_utils import EngineArgs
+from vllm.multimodal import MULTIMODAL_REGISTRY
 
 from vtc_bench.server import overrides
 
-# Of the machine's memory an engine wants 0.92 to be free by default; this one takes VLLM_CPU_KVCACHE_SPACE anyway.
-SETTINGS = {"dtype": "float32", "enforce_eager": True, "max_model_len": 1024, "gpu_memory_utilization": 0.1}
-SMALL = "--dtype float32 --enforce-eager --max-model-len 1024 --gpu-memory-utilization 0.1".split()
+SETTINGS = {  # as `servers.SMALL`
+    "dtype": "float32",
+    "enforce_eager": True,
+    "max_model_len": 1024,
+    "gpu_memory_utilization": 0.1,
+}
 
 
 @contextmanager
@@ -34,10 +39,25 @@ def engine(folder: Path, vtc: Mapping[str, Any] | None, **settings: Any) -> Iter
             gc.collect()
 
 
+def configured(folder: Path, hf_overrides: dict[str, Any], **settings: Any) -> Any:
+    """The model's configuration, put together as every engine does it first."""
+    return EngineArgs(str(folder), hf_overrides=hf_overrides, **settings).create_engine_config().model_config
+
+
+def processor(folder: Path, vtc: Mapping[str, Any]) -> Any:
+    """That of an engine which is not started: what it makes of pictures before they come to the model."""
+    return MULTIMODAL_REGISTRY.create_processor(configured(folder, overrides(folder, vtc)))
+
+
 def said(made: LLM, prompts: Sequence[Any], many: int, never: Sequence[int] = ()) -> list[Said]:
     """At most `many` tokens greedily after each prompt, none of which is in `never`; all at the same moment."""
     words = json.loads((Path(made.llm_engine.model_config.model) / "config.json").read_text())["text_config"]
     allowed = [i for i in range(words["vocab_size"]) if i not in never]
-    how = SamplingParams(temperature=0, max_tokens=many, allowed_token_ids=allowed)
-    outputs = made.generate(list(prompts), how, use_tqdm=False)
-    return [Said(list(o.prompt_token_ids or ()), list(o.outputs[0].token_ids)) for o in outputs]
+    how = SamplingParams(temperature=0, max_tokens=many, allowed_token_ids=allowed, logprobs=0)
+    answers = []
+    for output in made.generate(list(prompts), how, use_tqdm=False):
+        (new,) = output.outputs
+        tokens, logprobs = list(new.token_ids), new.logprobs or ()
+        of_tokens = [row[token].logprob for row, token in zip(logprobs, tokens, strict=True)]
+        answers.append(Said(list(output.prompt_token_ids or ()), tokens, of_tokens))
+    return answers
