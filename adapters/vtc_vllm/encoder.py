@@ -2,10 +2,10 @@
 
 vLLM's tower fuses queries, keys and values, and splits heads over tensor-parallel ranks: to prune inside it, the walk
 through the layers would be written a second time, for a second set of parts. The encoder that everything else here uses
-gives what `vtc_llava.patch` gives, and takes SigLIP (`signal="received"`) as well. Its price: every rank holds and
-computes the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits), so that there is no head mean to be reduced, and every
-rank chooses the same tokens. Projector and language model stay vLLM's own. A tower that is itself quantised is not
-supported, nor is LoRA on tower or projector.
+gives what `vtc_llava.patch` gives, to rounding, and takes SigLIP (`signal="received"`) as well; its projections run in
+vLLM's kernels. Its price: every rank holds and computes the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits), so that
+there is no head mean to be reduced, and every rank chooses the same tokens. Projector and language model stay vLLM's
+own. A tower that is itself quantised is not supported, nor is LoRA on tower or projector.
 """
 
 import re

@@ -8,7 +8,8 @@ processor's cache, of the encoder's, and, as an extra key of every block with a 
 cache (`v1/core/kv_cache_utils.py`). Those caches can be shared between engines, through connectors. Between engines of
 different settings a block that ends among the placeholders would look the same and hold other keys and values, so the
 engine's settings are hashed as well, in `_get_mm_hashes` below; thereby a hash is made even where a client names its
-picture by a uuid, which vLLM would take as it is. What vLLM compiles does not depend on the settings.
+picture by a uuid, which vLLM would take as it is. What vLLM compiles does not depend on the settings. Tests hold it:
+tests/vllm/test_hashes.py, and with warm caches test_server.py.
 """
 
 from collections.abc import Mapping, Sequence
