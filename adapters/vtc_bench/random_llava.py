@@ -16,7 +16,7 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from vtc_tiny.checkpoint import PUBLISHED
+from vtc_tiny.checkpoint import published
 
 from .costs import Geometry
 from .torch_encoder import clip_config
@@ -43,7 +43,7 @@ def write(g: Geometry, language: PreTrainedConfig, dtype: torch.dtype, folder: P
     model.to(dtype)
     model.config.architectures, model.config.dtype = ["LlavaForConditionalGeneration"], dtype
     model.config.save_pretrained(folder)
-    weights = {_published(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
+    weights = {published(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
     if language.tie_word_embeddings:
         del weights["language_model.lm_head.weight"]
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
@@ -81,8 +81,3 @@ def processor(g: Geometry, words: int) -> LlavaProcessor:
 def question(tokens: int) -> str:
     """That many of the language's words."""
     return " ".join(f"w{number}" for number in range(len(SPECIAL), len(SPECIAL) + tokens))
-
-
-def _published(name: str) -> str:
-    ours = next(prefix for prefix in PUBLISHED if name.startswith(prefix))
-    return PUBLISHED[ours] + name.removeprefix(ours)

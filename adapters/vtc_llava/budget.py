@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from vtc_core import checks
+from vtc_core import arguments, checks
 
 from .geometry import ALWAYS, Layout
 
@@ -42,11 +42,7 @@ def budget(keep: Any, total: Any) -> Budget:
     if total is None:
         checks.budget(keep)
         return Budget(int(keep), None)
-    message = f"total must be an integer of at least 1, got {total!r}"
-    if not checks.is_integer(total):
-        raise TypeError(message)
-    if int(total) < 1:
-        raise ValueError(message)
+    arguments.count("total", total)
     return Budget(None, int(total))
 
 

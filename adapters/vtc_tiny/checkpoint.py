@@ -80,7 +80,7 @@ def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
     model.config.architectures = ["LlavaForConditionalGeneration"]
     model.config.dtype = "float32"
     model.config.save_pretrained(folder)
-    weights = {_published(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
+    weights = {published(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     (folder / "model.safetensors").chmod(0o644)  # safetensors leaves a file that its owner alone can read
     ends = GenerationConfig(bos_token_id=BOS, eos_token_id=EOS, pad_token_id=PAD, max_new_tokens=8, do_sample=False)
@@ -88,6 +88,7 @@ def save(model: LlavaForConditionalGeneration, folder: Path) -> None:
     processor().save_pretrained(folder)
 
 
-def _published(name: str) -> str:
+def published(name: str) -> str:
+    """What a tensor of `LlavaForConditionalGeneration` is called in published checkpoints."""
     ours = next(prefix for prefix in PUBLISHED if name.startswith(prefix))
     return PUBLISHED[ours] + name.removeprefix(ours)
