@@ -18,7 +18,7 @@ SUBJECTS = {
     "memory": ("Memory", lambda: report.memory("vit-l-336", batch=4)),
     "prefill": ("Prefill", lambda: report.prefill("vit-l-336", "0.5b")),
     "growth": ("Growth, ViT-L", lambda: report.growth("vit-l-336", PLOTS)),
-    "growth-b": ("Growth, ViT-B", lambda: report.growth("vit-b-224", PLOTS)),
+    "growth-b": ("Growth, ViT-B", lambda: report.growth("vit-b-224", PLOTS, rounds=7)),
 }
 
 
