@@ -55,7 +55,7 @@ def empty_encoder(config: Any, settings: Settings, dtype: torch.dtype) -> Pruned
 
 
 def _vllms(layer: nn.Linear) -> nn.Module:
-    """In the kernels of vLLM, which packs weights on CPUs: in 16 bits that wins about as much as pruning does."""
+    """In the kernels of vLLM, which on CPUs multiplies by packed weights."""
     has_bias = layer.bias is not None
     return ReplicatedLinear(layer.in_features, layer.out_features, has_bias, return_bias=False)
 
