@@ -138,9 +138,9 @@ def pixels(pixel_values: Any, side: int, patch: int) -> None:
 # --- single arguments -------------------------------------------------------------------------------------------------
 
 
-def budget(keep: Any, tokens: int | None = None) -> None:
-    """`keep` tokens of `tokens`; of a number not known yet when None."""
-    arguments.count("keep", keep, tokens, "(the number of patch tokens)")
+def budget(keep: Any, tokens: int | None = None, name: str = "keep") -> None:
+    """`keep` tokens of `tokens`; of a number not known yet when None. `name` is what the caller calls it."""
+    arguments.count(name, keep, tokens, "(the number of patch tokens)")
 
 
 def reduction(reduce: Any) -> None:

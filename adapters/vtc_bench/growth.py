@@ -42,7 +42,7 @@ class Sweep(NamedTuple):
 
 def sweeps(g: Geometry, config: Any, layers: int = 3) -> Iterator[Sweep]:
     """For an encoder geometry and a language model's configuration. Models are made when a sweep begins."""
-    keep, tower = _one_in_nine(g.tokens), torch_encoder.tower(g)
+    keep, tower = one_in_nine(g.tokens), torch_encoder.tower(g)
     pixels = partial(torch_encoder.pixels, g)
 
     def encoders(keep: int = keep, layers: int = layers, batch: int = 1) -> Runs:
@@ -108,7 +108,7 @@ def _powers(first: int, last: int) -> Iterator[int]:
         first *= 2
 
 
-def _one_in_nine(tokens: int) -> int:
+def one_in_nine(tokens: int) -> int:
     return max(1, round(tokens / 9))
 
 
@@ -117,14 +117,14 @@ def _tokens(g: Geometry, layers: int, tokens: int) -> Runs:
     other = g._replace(tokens=tokens)
     tower, pixel_values = torch_encoder.tower(other), torch_encoder.pixels(other, 1)
     return {
-        "pruned": partial(PrunedEncoder(tower, _one_in_nine(tokens), layers), pixel_values),
+        "pruned": partial(PrunedEncoder(tower, one_in_nine(tokens), layers), pixel_values),
         "unpruned": partial(torch_encoder.whole, tower, pixel_values),
     }
 
 
 def _tokens_work(g: Geometry, layers: int, tokens: int) -> tuple[int, int]:
     other = g._replace(tokens=tokens)
-    return costs.pruned(other, _one_in_nine(tokens), layers), costs.whole(other)
+    return costs.pruned(other, one_in_nine(tokens), layers), costs.whole(other)
 
 
 def _prefill(language: Any, width: int, tokens: int) -> Runs:

@@ -99,8 +99,12 @@ def growth(name: str, folder: Path, rounds: int = 3) -> Report:
     from . import prefill, torch_encoder
 
     folder.mkdir(parents=True, exist_ok=True)
-    parts = []
-    for sweep in subject.sweeps(costs.GEOMETRIES[name], prefill.LANGUAGE_MODELS["0.5b"]()):
+    g = costs.GEOMETRIES[name]
+    parts = [
+        f"Where it is not the axis: {_setting(name, 1, subject.one_in_nine(g.tokens), 3, rounds)} Of pictures of other "
+        f"sizes, one token in nine is kept too. Language model of 0.5b geometry, {prefill.TEXT} tokens of text."
+    ]
+    for sweep in subject.sweeps(g, prefill.LANGUAGE_MODELS["0.5b"]()):
         curve = subject.measure(sweep, rounds)
         path = folder / f"{name}-{re.sub('[^a-z]+', '-', curve.axis.lower()).strip('-')}.png"
         subject.draw(curve, path)

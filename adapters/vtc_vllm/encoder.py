@@ -4,8 +4,9 @@ vLLM's tower fuses queries, keys and values, and splits heads over tensor-parall
 through the layers would be written a second time, for a second set of parts. The encoder that everything else here uses
 gives what `vtc_llava.patch` gives, to rounding, and takes SigLIP (`signal="received"`) as well; its projections run in
 vLLM's kernels. Its price: every rank holds and computes the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits), so that
-there is no head mean to be reduced, and every rank chooses the same tokens. Projector and language model stay vLLM's
-own. A tower that is itself quantised is not supported, nor is LoRA on tower or projector.
+there is no head mean to be reduced, and every rank chooses the same tokens; and three projections where vLLM has one,
+so that in 16 bits on a CPU it is no faster than vLLM's tower, which leaves out the last layer as well. Projector and
+language model stay vLLM's own. A tower that is itself quantised is not supported, nor is LoRA on tower or projector.
 """
 
 import re
@@ -39,10 +40,9 @@ def empty_encoder(config: Any, settings: Settings, dtype: torch.dtype) -> Pruned
 
     Weights are random until vLLM loads them.
     """
+    features = _features(config)
     vision_config = deepcopy(config.vision_config)
-    depth = vision_config.num_hidden_layers
-    features = checks.feature_layers(depth, loading.feature_layer(config))
-    layers = resolve_layers(settings.layers, depth, max(features))
+    layers = resolve_layers(settings.layers, vision_config.num_hidden_layers, max(features))
     vision_config.num_hidden_layers = max(features)
     tower = AutoModel.from_config(vision_config, dtype=dtype, attn_implementation="sdpa").eval()
     for part in _UNUSED:
@@ -52,6 +52,11 @@ def empty_encoder(config: Any, settings: Settings, dtype: torch.dtype) -> Pruned
         if isinstance(layer, nn.Linear):
             tower.set_submodule(name, _vllms(layer))
     return PrunedEncoder(tower, settings.keep or 1, layers, settings.reduce, features, settings.signal)
+
+
+def _features(config: Any) -> tuple[int, ...]:
+    """The hidden states that are fed; no layer after the latest of them is useful."""
+    return checks.feature_layers(config.vision_config.num_hidden_layers, loading.feature_layer(config))
 
 
 def _vllms(layer: nn.Linear) -> nn.Module:
@@ -85,9 +90,8 @@ class PrunedModel(Model):
             self.vision_tower = empty_encoder(self.config, settings, vllm_config.model_config.dtype)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        depth = self.config.vision_config.num_hidden_layers
-        useful = max(checks.feature_layers(depth, loading.feature_layer(self.config)))
-        unused = (*_UNUSED, *(f"encoder.layers.{number}" for number in range(useful, depth)))
+        after = range(max(_features(self.config)), self.config.vision_config.num_hidden_layers)
+        unused = (*_UNUSED, *(f"encoder.layers.{number}" for number in after))
         tower = WeightsMapper(
             orig_to_new_regex={_TOWER: "vision_tower.tower."},
             orig_to_new_substr={f"vision_tower.tower.{name}.": None for name in unused},

@@ -44,9 +44,9 @@ def requested(config: Any, kwargs: Mapping[str, Any]) -> int | None:
     if keep is None:
         return None
     try:
-        checks.budget(keep, towers.size_of_config(config.vision_config).tokens)
-    except (TypeError, ValueError) as error:
-        raise ValueError(str(error).replace("keep", KEEP, 1)) from error
+        checks.budget(keep, towers.size_of_config(config.vision_config).tokens, KEEP)
+    except TypeError as error:
+        raise ValueError(str(error)) from error  # which the server answers as a bad request
     return int(keep)
 
 

@@ -55,8 +55,9 @@ def test_a_row_may_be_asked_alone_or_many_times(pair: Any):
 def test_projected_is_what_the_stock_model_feeds(pair: Any):
     model, _ = pair
     features = np.random.default_rng(0).standard_normal((2, 5, 96)).astype(np.float32)
+    made = project(model, features)
+    assert not made.requires_grad  # or it would be sent, and saved, with a graph of its past
     with torch.no_grad():
-        made = project(model, features)
         torch.testing.assert_close(made, model.model.multi_modal_projector(torch.tensor(features)))
     assert made.shape == (2, 5, 128)
 
