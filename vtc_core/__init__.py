@@ -6,6 +6,7 @@ Read `spec.py` top to bottom: it is the method. `checks.py` holds every refusal,
 from .interop import dtypes as dtypes
 from .interop import from_numpy as from_numpy
 from .interop import to_numpy as to_numpy
+from .scanning import scan as scan
 from .spec import Pruned as Pruned
 from .spec import attend as attend
 from .spec import gather as gather

@@ -21,6 +21,24 @@ def count(name: str, value: Any, most: int | None = None, of: str = "") -> None:
         raise ValueError(message)
 
 
+def whole(name: str, value: Any) -> None:
+    """An integer of at least 0."""
+    message = f"{name} must be an integer of at least 0, got {value!r}"
+    if not is_integer(value):
+        raise TypeError(message)
+    if operator.index(value) < 0:
+        raise ValueError(message)
+
+
+def number(name: str, value: Any, least: float, most: float) -> None:
+    """A real number in [least, most]; NaN is in no interval."""
+    message = f"{name} must be a number in [{least:g}, {most:g}], got {value!r}"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(message)
+    if not least <= value <= most:
+        raise ValueError(message)
+
+
 def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
     message = f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}"
     if not isinstance(value, str):

@@ -14,5 +14,6 @@ from .verbs import Pruned as Pruned
 from .verbs import attend as attend
 from .verbs import gather as gather
 from .verbs import prune as prune
+from .verbs import scan as scan
 from .verbs import score as score
 from .verbs import select as select

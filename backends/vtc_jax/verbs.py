@@ -4,7 +4,8 @@ They can be jitted (`keep` and `reduce` static), mapped (`jax.vmap`) and differe
 """
 
 import functools
-from typing import NamedTuple, SupportsIndex
+from collections.abc import Callable
+from typing import Any, NamedTuple, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -103,3 +104,8 @@ def prune(
     scores = score(cls_attention, reduce)
     indices = select(scores, keep)
     return Pruned(gather(features, indices), indices, scores)
+
+
+def scan(step: Callable[..., tuple[Any, ...]], state: tuple[Any, ...], count: int | Array) -> tuple[Any, ...]:
+    """`state = step(i, *state)` for i in [0, count), as one compiled loop; see `vtc_core.scan`."""
+    return jax.lax.fori_loop(0, count, lambda i, state: step(i, *state), state)

@@ -1,6 +1,7 @@
 """Visual-token pruning in PyTorch: the verbs of `vtc_core`, and an encoder that is cheaper pruned than whole."""
 
 from vtc_core import resolve_layers as resolve_layers
+from vtc_core import scan as scan
 
 from .encoder import PrunedEncoder as PrunedEncoder
 from .interop import devices as devices

@@ -1,0 +1,17 @@
+"""The catalogue: a name and a class for every method. A new one is a file beside this one, and a line here."""
+
+from .baselines import FeatureNorm, Random, Received, UniformGrid
+from .method import Method
+from .vtc_cls import FasterVlm, VtcCls
+
+METHODS: dict[str, type[Method]] = {
+    kind.name: kind
+    for kind in (
+        VtcCls,
+        FasterVlm,
+        Received,
+        UniformGrid,
+        Random,
+        FeatureNorm,
+    )
+}

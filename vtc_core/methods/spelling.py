@@ -1,0 +1,89 @@
+"""Methods in words: "visionzip:contextual=10" on a command line, a JSON object in saved settings, a value in Python."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import MISSING, fields
+from typing import Any
+
+from .catalogue import METHODS
+from .method import Method
+
+
+def method_of(value: Any) -> Method:
+    """A method from any of its spellings: the value itself, a name with parameters, or a mapping.
+
+    >>> method_of("visionzip:contextual=10") == method_of({"name": "visionzip", "contextual": 10})
+    True
+
+    Raises:
+        ValueError, TypeError: an unknown name (the known are listed), an unknown parameter, a value it cannot have.
+    """
+    if isinstance(value, str):
+        return _made(*_parsed(value))
+    if isinstance(value, Mapping):
+        given = dict(value)
+        return _made(given.pop("name", None), given)
+    if isinstance(value, type) or not callable(getattr(value, "choose", None)):
+        raise TypeError(
+            "method must be a name such as 'vtc-cls' or 'visionzip:contextual=10', or a value such as "
+            f"VtcCls(layers=3), got {value!r}"
+        )
+    return value
+
+
+def saved(method: Method) -> dict[str, Any]:
+    """For a JSON file; `method_of` reads it back."""
+    return {"name": method.name} | {field.name: getattr(method, field.name) for field in _fields(type(method))}
+
+
+def spelled(method: Method) -> str:
+    """The shortest text that `method_of` makes the same method of: parameters with their default value are left out."""
+    given = {
+        field.name: getattr(method, field.name)
+        for field in _fields(type(method))
+        if field.default is MISSING or getattr(method, field.name) != field.default
+    }
+    return ":".join([method.name, *([",".join(f"{k}={_text(v)}" for k, v in given.items())] if given else [])])
+
+
+def _made(name: Any, given: dict[str, Any]) -> Method:
+    if name not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
+    kind = METHODS[name]
+    known = [field.name for field in _fields(kind)]
+    for parameter in given:
+        if parameter not in known:
+            have = f"{name} has {', '.join(known)}" if known else f"{name} has none"
+            raise ValueError(f"{parameter!r} is no parameter of method {name!r}: {have}")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+
+
+def _parsed(text: str) -> tuple[str, dict[str, Any]]:
+    name, _, parameters = text.strip().partition(":")
+    given = {}
+    for part in filter(None, parameters.split(",")):
+        key, equals, value = part.partition("=")
+        if not equals or not value or key in given:
+            raise ValueError(f"method must be NAME or NAME:key=value,... with every key once, got {text!r}")
+        given[key.strip()] = _value(value.strip())
+    return name, given
+
+
+def _value(text: str) -> Any:
+    """A number, true, false or null as JSON has it; several integers as 20+21+22; else a word."""
+    if "+" in text and all(part.lstrip("-").isdigit() for part in text.split("+")):
+        return tuple(map(int, text.split("+")))
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "+".join(map(str, value))
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _fields(kind: type) -> tuple[Any, ...]:
+    return fields(kind)
