@@ -63,6 +63,7 @@ class Method(Protocol):
         source: where it was published.
         needs: the fields of `Seen` that it reads, `places` and `tile` apart.
         merges: whether `Choice.weights` is given.
+        merges_projected: whether what it mixes are projected tokens.
         feeds_cls: whether CLS can be among the tokens that are fed, and counted.
         whole_picture: whether, when a budget is for a whole picture (`total`), its base tile competes with its other
             tiles in one competition, instead of having a fixed part of the budget.
@@ -73,6 +74,7 @@ class Method(Protocol):
     source: ClassVar[str]
     needs: ClassVar[tuple[str, ...]]
     merges: ClassVar[bool] = False
+    merges_projected: ClassVar[bool] = False
     feeds_cls: ClassVar[bool] = False
     whole_picture: ClassVar[bool] = False
 
