@@ -16,7 +16,6 @@ from . import arguments
 from .arguments import is_integer as is_integer
 
 REDUCES = ("sum", "mean", "max", "min")
-SIGNALS = ("cls", "received")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -180,14 +179,15 @@ def feature_layers(depth: int, feature_layer: Any) -> tuple[int, ...]:
     return tuple(number % (depth + 1) for number in numbers)
 
 
-def encoder(
-    tokens: int, depth: int, keep: Any, layers: Any, reduce: Any, feature_layer: Any, signal: Any = "cls"
-) -> None:
+def encoder(tokens: int, depth: int, keep: Any, method: Any, feature_layer: Any) -> None:
     """The settings of a pruned encoder that makes `tokens` patch tokens in `depth` layers.
 
-    Of several feature layers the latest is the feature layer for `layers`.
+    Of several feature layers the latest is the feature layer for the layers that a method looks at.
     """
     budget(keep, tokens)
-    reduction(reduce)
-    resolve_layers(layers, depth, max(feature_layers(depth, feature_layer)))
-    arguments.one_of("signal", signal, SIGNALS)
+    feature = max(feature_layers(depth, feature_layer))
+    layers = method.layers_seen(depth, feature)
+    if list(layers) != sorted(set(layers)) or not all(0 <= layer <= min(feature, depth - 1) for layer in layers):
+        raise ValueError(
+            f"method {method.name!r} must look at layers in [0, {min(feature, depth - 1)}], ascending, got {layers}"
+        )

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vtc_core.methods import VtcCls
+
 from . import verbs
 from .encoder import PrunedEncoder
 from .verbs import Pruned
@@ -40,7 +42,7 @@ def load_encoder(
     checkpoint_dir: str, *, keep: int, layers: int | Sequence[int], reduce: str, device: str = "cpu"
 ) -> Callable[[Tensor], Pruned]:
     """Pixels to `Pruned`, in the dtype of the checkpoint."""
-    encoder = PrunedEncoder.from_pretrained(checkpoint_dir, keep=keep, layers=layers, reduce=reduce)
+    encoder = PrunedEncoder.from_pretrained(checkpoint_dir, keep, VtcCls(layers, reduce))  # type: ignore[arg-type]
     return torch.no_grad()(encoder.to(device))
 
 

@@ -6,6 +6,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vtc_core import checks
+from vtc_core.methods import METHODS, Method
+from vtc_core.methods.method import OF_CLS
 
 
 class Size(NamedTuple):
@@ -18,8 +20,8 @@ def size_of_config(vision_config: Any) -> Size:
     return Size((vision_config.image_size // vision_config.patch_size) ** 2, vision_config.num_hidden_layers)
 
 
-def size_of_tower(tower: Any, signal: str = "cls") -> Size:
-    """The size of a live tower, or an error that says what it lacks for `signal`."""
+def size_of_tower(tower: Any, method: Method | None = None) -> Size:
+    """The size of a live tower, or an error that says what it lacks for `method`."""
     name = type(tower).__name__
     if not isinstance(tower, nn.Module):
         raise TypeError(f"tower must be a CLIP or SigLIP vision model (torch.nn.Module), got {name}")
@@ -32,8 +34,8 @@ def size_of_tower(tower: Any, signal: str = "cls") -> Size:
         raise ValueError(
             f"tower must be a CLIP or SigLIP vision model (such as transformers' CLIPVisionModel), got {name}"
         )
-    if signal == "cls" and not has_cls(tower):
-        raise ValueError(no_cls(name))
+    if method and not has_cls(tower):
+        refuse_without_cls(name, method)
     return Size(tower.embeddings.num_patches, len(tower.encoder.layers))  # type: ignore[union-attr]
 
 
@@ -49,10 +51,15 @@ def embed(tower: Any, pixel_values: Float[Tensor, "batch channels height width"]
     return tower.pre_layrnorm(hidden) if hasattr(tower, "pre_layrnorm") else hidden
 
 
-def no_cls(name: str) -> str:
-    """Why a tower without a CLS token is refused, and what to do."""
-    return (
-        f'{name} has no CLS token, and CLS attention is what scores the tokens by default: pass signal="received" '
-        "(the mean attention that a patch receives from all patches, a different method), use a CLIP tower, "
-        "or `vtc_torch.prune` with a (layers, batch, heads, tokens) signal of your own"
-    )
+def refuse_without_cls(name: str, method: Method) -> None:
+    """A ValueError where a method looks at CLS, which `name` has none of; it says what to do."""
+    if looks_at_cls(method):
+        others = ", ".join(known for known, kind in METHODS.items() if not looks_at_cls(kind))
+        raise ValueError(
+            f"{name} has no CLS token, and method {method.name!r} looks at it: take a CLIP tower, "
+            f"a method that does without ({others}), or `vtc_torch.prune` with a signal of your own"
+        )
+
+
+def looks_at_cls(method: Method | type[Method]) -> bool:
+    return any(field in OF_CLS for field in method.needs)

@@ -1,0 +1,140 @@
+"""The way through a vision tower: what a method asked to see is noted, and what it chose is finished.
+
+Nothing here holds a tower: a walk is settings, and takes the tower that there is at the time of the call.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.clip.modeling_clip import eager_attention_forward
+
+from vtc_core import checks
+from vtc_core.methods import Choice, Method, Seen, combine
+from vtc_core.methods.method import WHOLE
+
+from . import towers, verbs
+from .notes import Heads, Notes, call, heads
+from .verbs import gather
+
+Hidden = Float[Tensor, "batch length dim"]
+Kept = Float[Tensor, "batch kept dim"]
+Project = Callable[[Tensor], Tensor]
+
+
+class Looked(NamedTuple):
+    """What was seen of every picture, as one competition of all its tokens, and the way to what is chosen of them."""
+
+    method: Method
+    seen: Seen
+    finish: Callable[[Integer[Tensor, "batch kept"]], Kept]  # features at any indices, in their order; -1 is CLS
+
+    def feed(self, choice: Choice, project: Project | None = None) -> Kept:
+        """The tokens that a choice feeds, projected if there is a projector."""
+        checks.chosen(choice.indices)
+        if self.method.merges_projected:
+            return combine(verbs, self.seen.projected, choice)
+        if choice.weights is None:
+            fed = self.finish(choice.indices)
+        else:
+            cls = self.finish(torch.full_like(choice.indices[:, :1], -1))[:, 0] if self.method.feeds_cls else None
+            fed = combine(verbs, self.seen.features, choice, cls)
+        return project(fed) if project else fed
+
+
+class Walk(NamedTuple):
+    """For which method, which layers are noted, and which hidden states are the features."""
+
+    method: Method
+    layers: tuple[int, ...]
+    feature_layers: tuple[int, ...]  # numbers of hidden states; layer i makes hidden state i + 1
+
+    @property
+    def last(self) -> int:
+        """The last useful layer."""
+        return max(self.feature_layers) - 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last useful layer is run for all tokens: to see features, to mix them, or to go beyond."""
+        return self.method.merges or self.last + 1 in self.layers or any(name in WHOLE for name in self.method.needs)
+
+    def __call__(
+        self, tower: Any, pixel_values: Float[Tensor, "batch channels height width"], project: Project | None = None
+    ) -> Looked:
+        """Walk `tower` up to the last useful layer; `project` makes `Seen.projected` of the features, if needed.
+
+        Layers that are run whole are called as the modules they are, so that hooks, checkpointing, sharding and
+        offloading work in them as in the stock model.
+        """
+        notes = Notes(self.method, int(towers.has_cls(tower)))
+        layers = tower.encoder.layers
+        hidden = towers.embed(tower, pixel_values)  # batch first+tokens dim
+        states = {0: hidden} if 0 in self.feature_layers else {}  # hidden states that are features
+        for number, layer in enumerate(layers[: self.last + self.whole]):
+            hidden = notes.of_call(layer, hidden) if number in self.layers else call(layer, hidden)
+            if number + 1 in self.feature_layers:
+                states[number + 1] = hidden
+        if not self.whole:
+            finish = self._last(layers[self.last], hidden, states, notes)
+            return Looked(self.method, self._seen(notes, hidden), finish)
+        if self.last + 1 in self.layers:
+            notes.of_input(layers[self.last + 1], hidden)
+        features = torch.cat([states[number] for number in self.feature_layers], -1)
+        seen = self._seen(notes, hidden, features, project)
+        return Looked(self.method, seen, lambda indices: gather(features, indices + notes.first))
+
+    def _last(
+        self, layer: Any, hidden: Hidden, states: dict[int, Hidden], notes: Notes
+    ) -> Callable[[Integer[Tensor, "batch kept"]], Kept]:
+        """The last useful layer in parts: signals are complete as soon as it has its keys, then kept tokens go on."""
+        attention = layer.self_attn
+        normed = layer.layer_norm1(hidden)
+        keys, values = heads(attention, attention.k_proj(normed)), heads(attention, attention.v_proj(normed))
+        if self.last in self.layers:
+            asking = normed if notes.all_queries else normed[:, :1]
+            notes.take(attention, heads(attention, attention.q_proj(asking)), keys)
+
+        def finish(indices: Integer[Tensor, "batch kept"]) -> Kept:
+            numbers = indices + notes.first
+            kept, kept_normed = gather(hidden, numbers), gather(normed, numbers)
+            kept = kept + _mix(attention, heads(attention, attention.q_proj(kept_normed)), keys, values)
+            kept = kept + layer.mlp(layer.layer_norm2(kept))
+            made = {number: gather(state, numbers) for number, state in states.items()} | {self.last + 1: kept}
+            return torch.cat([made[number] for number in self.feature_layers], -1)
+
+        return finish
+
+    def _seen(
+        self, notes: Notes, hidden: Hidden, features: Hidden | None = None, project: Project | None = None
+    ) -> Seen:
+        batch, tokens = hidden.shape[0], hidden.shape[1] - notes.first
+        side = math.isqrt(tokens)
+        numbers = torch.arange(tokens, device=hidden.device)
+        places = torch.stack([numbers // side, numbers % side], -1).expand(batch, -1, -1)
+        signals = {name: torch.stack(noted).permute(1, 2, 0) for name, noted in notes.signals.items()}
+        seen = Seen(places, torch.zeros_like(numbers).expand(batch, -1), keys=notes.keys, **signals)
+        if features is None:
+            return seen
+        patches = features[:, notes.first :]
+        return seen._replace(
+            features=patches,
+            cls_feature=features[:, :1].expand_as(patches) if "cls_feature" in self.method.needs else None,
+            projected=project(patches) if project and "projected" in self.method.needs else None,
+        )
+
+
+def _mix(attention: Any, query: Heads, keys: Heads, values: Heads) -> Float[Tensor, "batch queries dim"]:
+    """`forward` of CLIP's and SigLIP's attention after its projections, by the model's own implementation."""
+    if not query.shape[0]:  # which implementations refuse; `len` would make it a constant of exports
+        return query.transpose(1, 2).flatten(2)
+    implementation = ALL_ATTENTION_FUNCTIONS.get_interface(
+        attention.config._attn_implementation, eager_attention_forward
+    )
+    dropout = attention.dropout if attention.training else 0.0
+    mixed, _ = implementation(attention, query, keys, values, None, scaling=attention.scale, dropout=dropout)
+    return attention.out_proj(mixed.flatten(2))  # mixed: batch queries heads head_dim
