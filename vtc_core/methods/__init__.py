@@ -5,11 +5,13 @@ from .baselines import Random as Random
 from .baselines import Received as Received
 from .baselines import UniformGrid as UniformGrid
 from .catalogue import METHODS as METHODS
+from .combine import all_tokens as all_tokens
 from .combine import combine as combine
 from .combine import copied as copied
 from .method import Choice as Choice
 from .method import Method as Method
 from .method import Seen as Seen
+from .spelling import either as either
 from .spelling import method_of as method_of
 from .spelling import saved as saved
 from .spelling import spelled as spelled

@@ -3,11 +3,11 @@
 from types import ModuleType
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 from jaxtyping import Bool, Float
 
-from .method import Choice
-from .parts import one_hot, wide
+from .method import Choice, Seen
+from .parts import arange, one_hot, wide
 
 
 def combine(
@@ -29,6 +29,13 @@ def combine(
         return copies
     mixtures = xp.astype(xp.matmul(wide(choice.weights), wide(features)), features.dtype)
     return xp.where(copied(choice)[:, :, None], copies, mixtures)
+
+
+def all_tokens(seen: Seen) -> Choice:
+    """What every method's budget of all tokens comes to: nothing is pruned, nothing mixed."""
+    xp = array_namespace(seen.tile)
+    numbers = xp.broadcast_to(arange(seen.tile.shape[1], seen.tile)[None, :], seen.tile.shape)
+    return Choice(numbers, xp.zeros(seen.tile.shape, dtype=xp.float32, device=device(seen.tile)))
 
 
 def copied(choice: Choice) -> Bool[Any, "batch keep"]:

@@ -67,6 +67,7 @@ class Method(Protocol):
         feeds_cls: whether CLS can be among the tokens that are fed, and counted.
         whole_picture: whether, when a budget is for a whole picture (`total`), its base tile competes with its other
             tiles in one competition, instead of having a fixed part of the budget.
+        progressive: whether tokens are dropped on the way through the encoder, which then takes a walk of its own.
     """
 
     name: ClassVar[str]
@@ -77,6 +78,7 @@ class Method(Protocol):
     merges_projected: ClassVar[bool] = False
     feeds_cls: ClassVar[bool] = False
     whole_picture: ClassVar[bool] = False
+    progressive: ClassVar[bool] = False
 
     def layers_seen(self, depth: int, feature_layer: int) -> tuple[int, ...]:
         """The numbers, ascending, of the layers of `depth` whose queries and keys make what the method needs.

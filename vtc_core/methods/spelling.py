@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from typing import Any
 
 from .catalogue import METHODS
 from .method import Method
+from .vtc_cls import VtcCls
 
 
 def method_of(value: Any) -> Method:
@@ -29,6 +30,23 @@ def method_of(value: Any) -> Method:
             f"VtcCls(layers=3), got {value!r}"
         )
     return value
+
+
+def either(held: Method | None, method: Any = None, layers: Any = None, reduce: Any = None) -> Method:
+    """`method`; or VTC-CLS with `layers` and `reduce`, its shorthands; or what is held already; or the default.
+
+    Raises:
+        ValueError, TypeError: as `method_of`; both a method and shorthands.
+    """
+    given = {name: value for name, value in (("layers", layers), ("reduce", reduce)) if value is not None}
+    if method is None:
+        held = held or VtcCls()
+        if not given:
+            return held
+        return replace(held, **given) if type(held) is VtcCls else VtcCls(**given)
+    if given:
+        raise ValueError(f"{' and '.join(given)} are shorthands for method 'vtc-cls': pass either them or method")
+    return method_of(method)
 
 
 def saved(method: Method) -> dict[str, Any]:
