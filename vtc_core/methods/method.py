@@ -6,7 +6,7 @@ An encoder walks through its layers and notes what a method `needs`; the method,
 """
 
 from types import ModuleType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Float, Int, Shaped
 
@@ -40,6 +40,10 @@ class Seen(NamedTuple):
     cls_feature: Float[Any, "batch tokens dim"] | None = None  # that of CLS, of the tile of each token
     projected: Float[Any, "batch tokens language_dim"] | None = None  # features after the projector
 
+    def without_signals(self) -> "Seen":
+        """The tokens alone, for whoever keeps a choice and need not keep what it was made of."""
+        return Seen(self.places, self.tile)
+
 
 class Choice(NamedTuple):
     """Which tokens are fed, in this order.
@@ -54,6 +58,7 @@ class Choice(NamedTuple):
     weights: Float[Any, "batch keep tokens"] | None = None
 
 
+@runtime_checkable
 class Method(Protocol):
     """A published way to choose tokens. Subclasses are frozen dataclasses: their fields are the parameters.
 
