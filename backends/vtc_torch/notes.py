@@ -28,7 +28,7 @@ class Notes:
         self.signals: dict[str, list[Tensor]] = {name: [] for name in method.needs if name in ATTENTION}
         self.keys: Float[Tensor, "batch tokens heads head_dim"] | None = None
 
-    def take(self, attention: Any, query: Heads, keys: Heads) -> None:
+    def take(self, attention: Any, query: Float[Tensor, "batch heads asking head_dim"], keys: Heads) -> None:
         """Of one layer; `query` of CLS at least, or of all tokens where a signal needs them."""
         with torch.no_grad():
             for name, noted in self.signals.items():
