@@ -48,17 +48,24 @@ def score(
     cls_attention: Float[Array, "layers batch heads tokens"], reduce: str = "sum"
 ) -> Float[Array, "batch tokens"]:
     """S2: mean over heads, then `reduce` over layers ('sum', 'mean', 'max', 'min'); accumulated in float32 at least."""
-    per_layer = _mean(cls_attention.astype(_wide(cls_attention)), 2)  # layers batch tokens
-    return {"sum": _sum, "mean": _mean, "max": jnp.max, "min": jnp.min}[reduce](per_layer, 0)
+    per_layer = mean(cls_attention, 2)  # layers batch tokens
+    if reduce == "mean":
+        return mean(per_layer, 0)
+    return _in_order({"sum": jnp.add, "max": jnp.maximum, "min": jnp.minimum}[reduce], per_layer, 0)
 
 
-def _sum(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
-    """One after the other, as the specification does; XLA's own order differs with shapes and platforms."""
-    return functools.reduce(jnp.add, jnp.unstack(x, axis=axis))
+def mean(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """In float32 at least."""
+    return _in_order(jnp.add, x.astype(_wide(x)), axis) / x.shape[axis]
 
 
-def _mean(x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
-    return _sum(x, axis) / x.shape[axis]
+def _in_order(of_two: Callable[[Array, Array], Array], x: Float[Array, "..."], axis: int) -> Float[Array, "..."]:
+    """One after the other, as the specification does.
+
+    XLA's own reductions differ: sums in their order, with shapes and platforms, and a maximum or minimum of long rows
+    leaves NaN out on a CPU (jax 0.10: from about 1,728 numbers on, and of nothing but NaN it is an infinity).
+    """
+    return functools.reduce(of_two, jnp.unstack(x, axis=axis))
 
 
 @checks.before(checks.select)

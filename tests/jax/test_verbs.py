@@ -37,6 +37,18 @@ def test_prune_equals_the_specification_eager_and_jitted(dtype, reduce):
             assert pruned.scores.dtype == jnp.float32
 
 
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize("shape", [(3, 1, 2, 1728), (3, 4, 2, 576), (2, 5, 1, 4099)])
+def test_s2_nan_reaches_the_score_of_its_token_in_large_shapes(shape, reduce):
+    """XLA's own maximum leaves NaN out there, so that a token that is NaN in all layers would be kept first."""
+    cls_attention = rows(shape, jnp.float32).at[:, 0, 0, 5].set(NAN).at[1, -1, -1, -1].set(NAN)
+    expected = vtc_core.score(np.asarray(cls_attention), reduce)
+    for score in (vtc_jax.score, jax.jit(vtc_jax.score, static_argnames="reduce")):
+        np.testing.assert_allclose(score(cls_attention, reduce=reduce), expected, rtol=1e-6)
+    kept = vtc_jax.prune(jnp.zeros((*shape[1::2], 1)), cls_attention, 7, reduce).indices
+    assert 5 not in kept[0].tolist()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_s3_select_orders_every_value(dtype):
     tiny = float(jnp.finfo(dtype).smallest_subnormal)
