@@ -128,7 +128,9 @@ class Walk(NamedTuple):
         )
 
 
-def _mix(attention: Any, query: Heads, keys: Heads, values: Heads) -> Float[Tensor, "batch queries dim"]:
+def _mix(
+    attention: Any, query: Float[Tensor, "batch heads queries head_dim"], keys: Heads, values: Heads
+) -> Float[Tensor, "batch queries dim"]:
     """`forward` of CLIP's and SigLIP's attention after its projections, by the model's own implementation."""
     if not query.shape[0]:  # which implementations refuse; `len` would make it a constant of exports
         return query.transpose(1, 2).flatten(2)
