@@ -1,9 +1,10 @@
 """What every method has to beat: chance, a grid, the length of features, the attention that a patch receives."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import ClassVar
+from typing import ClassVar, SupportsIndex
 
 import numpy as np
 from array_api_compat import array_namespace, device
@@ -27,7 +28,7 @@ class Received(Method):
     source: ClassVar[str] = "baseline"
     needs: ClassVar[tuple[str, ...]] = ("received_attention",)
 
-    layers: int | tuple[int, ...] = 3
+    layers: SupportsIndex | Sequence[SupportsIndex] = 3
     reduce: str = "sum"
 
     def __post_init__(self) -> None:

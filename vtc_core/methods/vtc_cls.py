@@ -1,8 +1,9 @@
 """VTC-CLS and FasterVLM: the attention of CLS, ensembled over layers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
-from typing import ClassVar
+from typing import ClassVar, SupportsIndex
 
 from array_api_compat import array_namespace
 
@@ -27,7 +28,7 @@ class VtcCls(Method):
     source: ClassVar[str] = "arXiv 2412.05819"
     needs: ClassVar[tuple[str, ...]] = ("cls_attention",)
 
-    layers: int | tuple[int, ...] = 3
+    layers: SupportsIndex | Sequence[SupportsIndex] = 3
     reduce: str = "sum"
 
     def __post_init__(self) -> None:
@@ -54,4 +55,4 @@ class FasterVlm(VtcCls):
     looks_at: ClassVar[str] = "attention of CLS in the last useful layer"
     source: ClassVar[str] = "arXiv 2412.01818"
 
-    layers: int | tuple[int, ...] = 1
+    layers: SupportsIndex | Sequence[SupportsIndex] = 1
