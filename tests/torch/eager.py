@@ -1,35 +1,54 @@
 """The usual, expensive way, as an oracle: the specification on the maps and hidden states of transformers itself."""
 
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from small_models import pixels
 
 import vtc_core
+from vtc_core.methods import VtcCls
+from vtc_torch import PrunedEncoder
 
 FEATURE_TOLERANCE = 2e-5  # float32, the issue's bound; 2.4e-7 was measured
 
 
-def oracle(tower, pixel_values, keep, layers, reduce="sum", feature_layer: Any = -2, signal="cls"):
+class Eager(NamedTuple):
+    """Of every layer and hidden state, those that nobody needs included; `first` is the patch that comes first."""
+
+    maps: list[np.ndarray]  # batch heads asking answering
+    states: list[torch.Tensor]  # batch length dim
+    first: int
+
+    def features(self, feature_layer: Any) -> torch.Tensor:
+        several = [feature_layer] if isinstance(feature_layer, int) else feature_layer
+        return torch.cat([self.states[number] for number in several], -1)
+
+
+def eager_of(tower, pixel_values) -> Eager:
     eager = copy.deepcopy(tower)
     eager.set_attn_implementation("eager")
     with torch.no_grad():
         out = eager(pixel_values, output_attentions=True, output_hidden_states=True)
+    first = int(hasattr(tower.embeddings, "class_embedding"))
+    return Eager([x.numpy() for x in out.attentions], list(out.hidden_states), first)
+
+
+def oracle(tower, pixel_values, keep, method, feature_layer: Any = -2):
+    """`method` is VTC-CLS, or `Received`: the mean over all queries, that of CLS included."""
+    maps, states, first = eager = eager_of(tower, pixel_values)
     several = [feature_layer] if isinstance(feature_layer, int) else feature_layer
-    depth, first = len(out.attentions), int(hasattr(tower.embeddings, "class_embedding"))
-    numbers = vtc_core.resolve_layers(layers, depth, max(number % (depth + 1) for number in several))
-    maps = [out.attentions[number].numpy() for number in numbers]  # batch heads asking answering
-    rows = [m[:, :, 0, 1:] if signal == "cls" else m[:, :, first:, first:].mean(2) for m in maps]
-    features = torch.cat([out.hidden_states[number][:, first:] for number in several], -1)
-    return vtc_core.prune(features.numpy(), np.stack(rows), keep, reduce)
+    depth = len(maps)
+    numbers = vtc_core.resolve_layers(method.layers, depth, max(number % (depth + 1) for number in several))
+    of_cls = isinstance(method, VtcCls)
+    rows = [maps[number][:, :, 0, 1:] if of_cls else maps[number][:, :, :, first:].mean(2) for number in numbers]
+    return vtc_core.prune(eager.features(feature_layer)[:, first:].numpy(), np.stack(rows), keep, method.reduce)
 
 
-def check(encoder, pixel_values, feature_layer: Any = -2):
+def check(encoder: PrunedEncoder, pixel_values, feature_layer: Any = -2):
     """The encoder keeps what the oracle keeps, with the unpruned features."""
-    e = encoder
-    expected = oracle(e.tower, pixel_values, e.keep, e.layers, e.reduce, feature_layer, e.signal)
+    expected = oracle(encoder.tower, pixel_values, encoder.keep, encoder.method, feature_layer)
     with torch.inference_mode():
         pruned = encoder(pixel_values)
     torch.testing.assert_close(pruned.indices, torch.from_numpy(expected.indices), rtol=0, atol=0)
@@ -37,7 +56,7 @@ def check(encoder, pixel_values, feature_layer: Any = -2):
     torch.testing.assert_close(pruned.scores, torch.from_numpy(expected.scores), rtol=1e-5, atol=1e-6)
 
 
-def check_rows(encoder):
+def check_rows(encoder: PrunedEncoder):
     """Five pictures, each as it is alone; and none at all."""
     pixel_values = pixels(encoder.tower, 5)
     with torch.inference_mode():

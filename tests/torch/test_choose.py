@@ -1,12 +1,19 @@
-"""`choose`: a caller's own choice of tokens, made of the scores, in the caller's own order."""
+"""`choose`: a caller's own choice of tokens, made of what the method sees, in the caller's own order."""
 
 import pytest
 import torch
 from small_models import make_siglip, make_tower, pixels
 
-from vtc_torch import PrunedEncoder, gather, select
+import vtc_torch
+from vtc_core.methods import Choice, FeatureNorm, Received, VtcCls
+from vtc_torch import PrunedEncoder, gather
 
 from .eager import FEATURE_TOLERANCE
+
+
+def chosen(indices, weights=None):
+    """A choice of these indices, whatever is seen."""
+    return lambda seen: Choice(indices, torch.zeros(seen.tile.shape), weights)
 
 
 def whole(tower, pixel_values, feature_layer=-2):
@@ -15,16 +22,16 @@ def whole(tower, pixel_values, feature_layer=-2):
 
 
 @pytest.mark.parametrize("kept", [1, 5, 36])
-@pytest.mark.parametrize("signal", ["cls", "received"])
-def test_features_come_at_the_chosen_indices_in_the_chosen_order(kept, signal):
-    tower = make_tower() if signal == "cls" else make_siglip()
+@pytest.mark.parametrize("method", [VtcCls(), Received(), FeatureNorm()], ids=lambda method: method.name)
+def test_features_come_at_the_chosen_indices_in_the_chosen_order(kept, method):
+    tower = make_siglip() if method.name == "received" else make_tower()
     generator = torch.Generator().manual_seed(kept)
     indices = torch.stack([torch.randperm(36, generator=generator)[:kept] for _ in range(3)])
-    encoder = PrunedEncoder(tower, 7, signal=signal)
+    encoder = PrunedEncoder(tower, 7, method)
     with torch.inference_mode():
-        pruned = encoder(pixels(tower, 3), choose=lambda scores: indices)
+        pruned = encoder(pixels(tower, 3), choose=lambda seen: Choice(indices, 2.0 * seen.tile))
         assert torch.equal(pruned.indices, indices)
-        assert torch.equal(pruned.scores, encoder(pixels(tower, 3)).scores)
+        assert torch.equal(pruned.scores, torch.zeros(3, 36))
         expected = gather(whole(tower, pixels(tower, 3)), indices)
     torch.testing.assert_close(pruned.features, expected, rtol=0, atol=FEATURE_TOLERANCE)
 
@@ -32,7 +39,7 @@ def test_features_come_at_the_chosen_indices_in_the_chosen_order(kept, signal):
 def test_choosing_as_the_encoder_does_gives_the_same_bits():
     encoder = PrunedEncoder(make_tower(), 7)
     with torch.inference_mode():
-        mine = encoder(pixels(encoder.tower), lambda scores: select(scores, 7))
+        mine = encoder(pixels(encoder.tower), lambda seen: VtcCls().choose(vtc_torch, seen, 7))
         for a, b in zip(mine, encoder(pixels(encoder.tower)), strict=True):
             assert torch.equal(a, b)
 
@@ -41,7 +48,7 @@ def test_the_choice_applies_to_every_feature_layer():
     tower = make_tower()
     best_first = torch.tensor([[30, 2, 2], [0, 35, 7]])  # a token may come twice
     with torch.inference_mode():
-        pruned = PrunedEncoder(tower, 7, feature_layer=(-2, 0))(pixels(tower), lambda scores: best_first)
+        pruned = PrunedEncoder(tower, 7, feature_layer=(-2, 0))(pixels(tower), chosen(best_first))
         expected = torch.cat([gather(whole(tower, pixels(tower), n), best_first) for n in (-2, 0)], -1)
     torch.testing.assert_close(pruned.features, expected, rtol=0, atol=FEATURE_TOLERANCE)
 
@@ -49,13 +56,13 @@ def test_the_choice_applies_to_every_feature_layer():
 def test_indices_of_any_integer_dtype_come_back_as_int64():
     encoder = PrunedEncoder(make_tower(), 7)
     with torch.inference_mode():
-        pruned = encoder(pixels(encoder.tower), lambda scores: torch.tensor([[3], [4]], dtype=torch.int32))
+        pruned = encoder(pixels(encoder.tower), chosen(torch.tensor([[3], [4]], dtype=torch.int32)))
     assert pruned.indices.dtype == torch.int64
 
 
 def test_an_empty_batch_is_chosen_from_too():
     encoder = PrunedEncoder(make_tower(), 7)
-    pruned = encoder(pixels(encoder.tower)[:0], lambda scores: select(scores, 4))
+    pruned = encoder(pixels(encoder.tower)[:0], lambda seen: VtcCls().choose(vtc_torch, seen, 4))
     assert [tuple(x.shape) for x in pruned] == [(0, 4, 32), (0, 4), (0, 36)]
 
 
@@ -64,7 +71,7 @@ def test_minus_one_is_cls():
     tower = make_tower()
     encoder = PrunedEncoder(tower, 7)
     with torch.inference_mode():
-        all_tokens = encoder(pixels(tower), lambda scores: torch.arange(-1, 36).expand(2, -1)).features
+        all_tokens = encoder(pixels(tower), chosen(torch.arange(-1, 36).expand(2, -1))).features
         expected = tower(pixels(tower), output_hidden_states=True).hidden_states[-2]
     torch.testing.assert_close(all_tokens, expected, rtol=0, atol=FEATURE_TOLERANCE)
 
@@ -85,4 +92,4 @@ def test_minus_one_is_cls():
 def test_refusals(indices, kind, message):
     encoder = PrunedEncoder(make_tower(), 7)
     with pytest.raises(kind, match=message):
-        encoder(pixels(encoder.tower), lambda scores: indices)
+        encoder(pixels(encoder.tower), chosen(indices))

@@ -8,6 +8,7 @@ from transformers import AttentionInterface, CLIPVisionModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 import vtc_torch
+from vtc_core.methods import VtcCls
 from vtc_torch import PrunedEncoder
 
 from .eager import check, check_rows
@@ -19,26 +20,26 @@ from .shapes import Shapes
 def test_s8_every_count_of_layers(depth, dim, heads, grid, batch):
     tower = make_tower(depth=depth, dim=dim, heads=heads, grid=grid)
     for layers in range(1, depth):
-        check(PrunedEncoder(tower, keep=grid, layers=layers), pixels(tower, batch))
+        check(PrunedEncoder(tower, grid, VtcCls(layers)), pixels(tower, batch))
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])
 @pytest.mark.parametrize("keep", [1, 2, 12, 35, 36])
 def test_s8_every_reduce_and_keep(reduce, keep):
     tower = make_tower()
-    check(PrunedEncoder(tower, keep, reduce=reduce), pixels(tower, 2))
+    check(PrunedEncoder(tower, keep, VtcCls(reduce=reduce)), pixels(tower, 2))
 
 
 @pytest.mark.parametrize("feature_layer", [-1, -2, -4, 1, 3, 5])
 def test_s6_every_feature_layer(feature_layer):
     tower = make_tower()
-    check(PrunedEncoder(tower, 7, 1, feature_layer=feature_layer), pixels(tower), feature_layer)
+    check(PrunedEncoder(tower, 7, VtcCls(1), feature_layer), pixels(tower), feature_layer)
 
 
 @pytest.mark.parametrize("layers", [(0,), (1, 2), (3, 0), (-2, -5)])
 def test_s6_explicit_layers_also_without_the_last_useful_one(layers):
     tower = make_tower()
-    check(PrunedEncoder(tower, 7, layers), pixels(tower))
+    check(PrunedEncoder(tower, 7, VtcCls(layers)), pixels(tower))
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -132,7 +133,7 @@ def test_the_work_is_that_of_the_cost_model():
     depth, dim, heads, grid, keep, batch = 6, 32, 4, 6, 5, 2
     n, mlp = grid * grid, 2 * dim
     tower = make_tower("eager", depth=depth, dim=dim, heads=heads, grid=grid)  # torch counts no sdpa on CPU
-    encoder = PrunedEncoder(tower, keep, layers=3)
+    encoder = PrunedEncoder(tower, keep, VtcCls(3))
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         encoder(pixels(encoder.tower, batch))
     embed = n * dim * 3 * 4 * 4
@@ -149,12 +150,12 @@ def test_the_work_is_that_of_the_cost_model():
         ({"keep": 37}, ValueError, r"keep must be an integer in \[1, 36\] \(the number of patch tokens\), got 37"),
         ({"keep": 0}, ValueError, r"keep must be an integer in \[1, 36\]"),
         (
-            {"layers": 5},
+            {"method": VtcCls(5)},
             ValueError,
             r"layers must be an integer in \[1, 4\] \(the layers up to the feature layer\), got 5",
         ),
-        ({"layers": (4,)}, ValueError, r"layer 4 comes after the feature layer \(layer 3 of 5\)"),
-        ({"reduce": "avg"}, ValueError, "reduce must be one of 'sum', 'mean', 'max', 'min', got 'avg'"),
+        ({"method": VtcCls((4,))}, ValueError, r"layer 4 comes after the feature layer \(layer 3 of 5\)"),
+        ({"method": "vtc-cls:reduce=avg"}, ValueError, "reduce must be one of 'sum', 'mean', 'max', 'min', got 'avg'"),
         ({"feature_layer": 0}, ValueError, r"feature_layer must be an integer in \[1, 5\] or \[-5, -1\]"),
     ],
 )
@@ -169,4 +170,4 @@ def test_refuses_things_that_are_no_tower():
 
 
 def test_repr_tells_the_settings():
-    assert "keep=7 of 36, layers=(1, 2, 3), reduce='sum'" in repr(PrunedEncoder(make_tower(), 7))
+    assert "keep=7 of 36, method='vtc-cls', layers=(1, 2, 3)" in repr(PrunedEncoder(make_tower(), 7))

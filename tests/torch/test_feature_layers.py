@@ -9,6 +9,7 @@ from small_models import WORDS, clip_config, make_siglip, make_tower, pixels, sh
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, VipLlavaConfig, VipLlavaModel
 
+from vtc_core.methods import Received, VtcCls
 from vtc_torch import PrunedEncoder, gather
 
 from .eager import check
@@ -35,7 +36,7 @@ def test_s8_states_are_concatenated_in_the_given_order(feature_layer, last_three
 
 def test_s8_without_cls():
     tower = make_siglip()
-    encoder = PrunedEncoder(tower, 5, 2, feature_layer=(-1, 0, 2), signal="received")
+    encoder = PrunedEncoder(tower, 5, Received(2), (-1, 0, 2))
     check(encoder, pixels(tower), (-1, 0, 2))
 
 
@@ -100,4 +101,4 @@ SEVERAL = (
 )
 def test_refusals(feature_layer, layers, message):
     with pytest.raises(ValueError, match=message):
-        PrunedEncoder(make_tower(), 7, layers, feature_layer=feature_layer)
+        PrunedEncoder(make_tower(), 7, VtcCls(layers), feature_layer)

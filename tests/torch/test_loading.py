@@ -21,6 +21,7 @@ from transformers import (
     VipLlavaForConditionalGeneration,
 )
 
+from vtc_core.methods import VtcCls
 from vtc_torch import PrunedEncoder
 
 
@@ -106,8 +107,8 @@ def test_reads_the_tower_of(save, tmp_path, capfd):
 
 def test_the_feature_layer_is_the_checkpoints_own_unless_given(tmp_path):
     save_llava(make_tower(), tmp_path, vision_feature_layer=-3)
-    assert PrunedEncoder.from_pretrained(str(tmp_path), 7, 1).layers == (2,)
-    assert PrunedEncoder.from_pretrained(str(tmp_path), 7, 1, feature_layer=-1).layers == (4,)
+    assert PrunedEncoder.from_pretrained(str(tmp_path), 7, VtcCls(1)).layers == (2,)
+    assert PrunedEncoder.from_pretrained(str(tmp_path), 7, VtcCls(1), feature_layer=-1).layers == (4,)
 
 
 def test_model_kwargs_reach_transformers(tmp_path):
@@ -181,10 +182,10 @@ def test_reads_the_siglip_tower_of(save, feature_layer, tmp_path, capfd):
     tower = make_siglip()
     save(tower, tmp_path)
     capfd.readouterr()
-    encoder = PrunedEncoder.from_pretrained(str(tmp_path), keep=7, signal="received")
+    encoder = PrunedEncoder.from_pretrained(str(tmp_path), keep=7, method="received")
     assert "LOAD REPORT" not in "".join(capfd.readouterr()), "tensors beside the tower were reported"
     with torch.inference_mode():
-        expected = PrunedEncoder(tower, 7, feature_layer=feature_layer, signal="received")(pixels(tower))
+        expected = PrunedEncoder(tower, 7, feature_layer=feature_layer, method="received")(pixels(tower))
         got = encoder(pixels(tower))
     assert torch.equal(got.indices, expected.indices)
     assert torch.equal(got.features, expected.features)
@@ -206,24 +207,49 @@ def test_missing_tensors_of_siglip_are_named(tmp_path):
     with pytest.raises(
         ValueError, match=r"lacks tensors of its vision tower \(2 in all\): .*layers\.1\.mlp\.fc1\.bias"
     ):
-        PrunedEncoder.from_pretrained(str(tmp_path), 7, signal="received")
+        PrunedEncoder.from_pretrained(str(tmp_path), 7, method="received")
 
 
 @pytest.mark.parametrize("save", [save_vision, save_siglip_llava], ids=lambda f: f.__name__)
-def test_a_tower_without_cls_is_refused_unless_received_attention_is_asked_for(save, tmp_path):
+def test_a_tower_without_cls_is_refused_by_methods_that_look_at_it(save, tmp_path):
     save(make_siglip(), tmp_path)
     (tmp_path / "model.safetensors").unlink()  # before weights are read
-    with pytest.raises(ValueError, match=r'\(siglip_vision_model\) has no CLS token, .*: pass signal="received"'):
+    with pytest.raises(ValueError, match=r"\(siglip_vision_model\) has no CLS token, and method 'vtc-cls' looks at it"):
         PrunedEncoder.from_pretrained(str(tmp_path), 7)
 
 
 def test_other_towers_are_refused_by_type(tmp_path):
     Siglip2VisionConfig().save_pretrained(tmp_path)
-    for signal in ("cls", "received"):
+    for method in ("vtc-cls", "received"):
         with pytest.raises(ValueError, match="vision tower of type 'siglip2_vision_model'; only CLIP towers"):
-            PrunedEncoder.from_pretrained(str(tmp_path), 7, signal=signal)
+            PrunedEncoder.from_pretrained(str(tmp_path), 7, method)
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
     with pytest.raises((OSError, ValueError), match=str(tmp_path)):
         PrunedEncoder.from_pretrained(str(tmp_path), 7)
+
+
+def test_a_llavas_projector_is_read_with_its_tower_and_projects_what_is_kept(tmp_path):
+    tower = make_tower()
+    save_llava_published(tower, tmp_path)
+    encoder = PrunedEncoder.from_pretrained(str(tmp_path), 7, project=True)
+    projector = make_llava(vision_config=tower.config).model.multi_modal_projector
+    with torch.inference_mode():
+        got, features = encoder(pixels(tower)), PrunedEncoder(tower, 7)(pixels(tower)).features
+        assert torch.equal(got.features, projector(features))
+
+
+@pytest.mark.parametrize("save", [save_vision, save_onevision], ids=lambda f: f.__name__)
+def test_there_is_no_projector_to_be_read_alone_in(save, tmp_path):
+    save(make_siglip(), tmp_path)
+    with pytest.raises(ValueError, match=r"must be a LLaVA \(model_type 'llava'\) to have its projector read alone"):
+        PrunedEncoder.from_pretrained(str(tmp_path), 7, "received", project=True)
+
+
+def test_missing_tensors_of_the_projector_are_named(tmp_path):
+    save_llava_published(make_tower(), tmp_path)
+    rename(tmp_path, "projector.linear_2", "projector.linear_9")
+    lacks = r"lacks tensors of its projector \(2 in all\): multi_modal_projector\.linear_2\.bias"
+    with pytest.raises(ValueError, match=lacks):
+        PrunedEncoder.from_pretrained(str(tmp_path), 7, project=True)

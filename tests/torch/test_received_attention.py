@@ -1,4 +1,4 @@
-"""`signal="received"` and towers without CLS, against transformers' own eager attention maps."""
+"""Method "received", and towers without CLS, against transformers' own eager attention maps."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from small_models import make_siglip, make_tower, pixels
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import Dinov2Config, Dinov2Model, Siglip2VisionConfig, Siglip2VisionModel
 
+from vtc_core.methods import Received, VtcCls
 from vtc_torch import PrunedEncoder, gather
 
 from .eager import check, check_rows, oracle
@@ -17,7 +18,7 @@ TOWERS = {"siglip": make_siglip, "clip": make_tower}
 
 
 def received(tower, keep=7, layers: Any = 2, feature_layer: Any = -2, reduce="sum"):
-    return PrunedEncoder(tower, keep, layers, reduce, feature_layer, signal="received")
+    return PrunedEncoder(tower, keep, Received(layers, reduce), feature_layer)
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -58,8 +59,8 @@ def test_works_with_the_models_own_attention(attention):
 
 def test_is_another_method_than_cls():
     tower = make_tower()
-    arguments = (tower, pixels(tower), 7, 2)
-    assert (oracle(*arguments, signal="received").indices != oracle(*arguments, signal="cls").indices).any()
+    kept = [oracle(tower, pixels(tower), 7, method).indices for method in (Received(2), VtcCls(2))]
+    assert (kept[0] != kept[1]).any()
 
 
 def test_s7_rows_are_independent_and_an_empty_batch_works():
@@ -131,8 +132,12 @@ def test_pixels_beyond_the_last_whole_patch_are_ignored_as_in_transformers():
     check(received(tower), pixel_values)
 
 
-def test_a_tower_without_cls_is_refused_unless_received_attention_is_asked_for():
-    with pytest.raises(ValueError, match=r'SiglipVisionModel has no CLS token, .*: pass signal="received"'):
+def test_a_tower_without_cls_is_refused_by_methods_that_look_at_it():
+    without = (
+        r"SiglipVisionModel has no CLS token, and method 'vtc-cls' looks at it: take a CLIP tower, a method that does "
+        r"without \(received, grid, .*norm.*\), or `vtc_torch.prune` with a signal of your own"
+    )
+    with pytest.raises(ValueError, match=without):
         PrunedEncoder(make_siglip(), 7)
 
 
@@ -142,16 +147,10 @@ def test_other_towers_are_refused_by_name():
     )
     dino = Dinov2Model(Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=28))
     for tower, name in ((siglip2, "Siglip2VisionModel"), (dino, "Dinov2Model")):
-        for signal in ("cls", "received"):
+        for method in ("vtc-cls", "received"):
             with pytest.raises(ValueError, match=f"tower must be a CLIP or SigLIP vision model .*, got {name}"):
-                PrunedEncoder(tower, 7, signal=signal)
+                PrunedEncoder(tower, 7, method)
 
 
-@pytest.mark.parametrize("signal", ["CLS", "", "attention"])
-def test_signal_is_one_of_two(signal):
-    with pytest.raises(ValueError, match=f"signal must be one of 'cls', 'received', got {signal!r}"):
-        PrunedEncoder(make_tower(), 7, signal=signal)
-
-
-def test_repr_tells_the_signal():
-    assert "reduce='sum', signal='received'" in repr(received(make_siglip()))
+def test_repr_tells_the_method():
+    assert "method='received:layers=2', layers=(1, 2)" in repr(received(make_siglip()))
