@@ -46,13 +46,17 @@ def attend(query: Any, keys: Any, scale: Any) -> None:
         raise ValueError(f"keys must hold CLS and at least one patch token, got {answering[2]} in all")
 
 
-def received(query: Any, keys: Any, scale: Any, block: Any = 64) -> None:
+def received(query: Any, keys: Any, scale: Any, block: Any = 64, weights: Any = None) -> None:
     asking = arguments.shape("query", query, "batch heads tokens head_dim")
     answering = arguments.shape("keys", keys, "batch heads length head_dim")
     _attention(query, asking, keys, answering)
     if not 1 <= asking[2] <= answering[2]:
         raise ValueError(f"keys must hold those of all patch tokens, got {answering[2]} for {asking[2]} patch tokens")
     arguments.count("block", block)
+    if weights is not None:
+        weighing = arguments.shape("weights", weights, "batch tokens")
+        arguments.agree("query and weights", "batch", asking[0], weighing[0])
+        arguments.agree("query and weights", "tokens", asking[2], weighing[1])
 
 
 def _attention(query: Any, asking: tuple[Any, ...], keys: Any, answering: tuple[Any, ...]) -> None:

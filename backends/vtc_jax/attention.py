@@ -5,18 +5,19 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 Queries = Float[Array, "batch queries heads head_dim"]
 Tokens = Float[Array, "batch length heads head_dim"]
+Mask = Bool[Array, "batch 1 1 length"]  # of the keys that are there, where some are not
 
 
 # (query, keys, values, scale=...) -> softmax(scale * query . keys) . values for every head, such as `attention` below
-# and `jax.nn.dot_product_attention`.
+# and `jax.nn.dot_product_attention`. Methods that drop tokens inside the encoder give it `mask=` as well.
 AttentionFunction = Callable[..., Queries]
 
 
-def attention(query: Queries, keys: Tokens, values: Tokens, *, scale: float) -> Queries:
+def attention(query: Queries, keys: Tokens, values: Tokens, *, scale: float, mask: Mask | None = None) -> Queries:
     """In XLA's operations, the softmax in float32 at least: for every dtype and every platform.
 
     `jax.nn.dot_product_attention` makes XLA's operations too, unless told otherwise, but in an order that XLA does not
@@ -25,6 +26,6 @@ def attention(query: Queries, keys: Tokens, values: Tokens, *, scale: float) -> 
     """
     query, keys, values = (x.swapaxes(1, 2) for x in (query, keys, values))  # batch heads length head_dim
     wide = jnp.promote_types(query.dtype, jnp.float32)
-    logits = jnp.matmul(query, keys.swapaxes(2, 3), preferred_element_type=wide)
-    weights = jax.nn.softmax(scale * logits, axis=-1)
+    logits = scale * jnp.matmul(query, keys.swapaxes(2, 3), preferred_element_type=wide)
+    weights = jax.nn.softmax(logits if mask is None else jnp.where(mask, logits, -jnp.inf), axis=-1)
     return jnp.matmul(weights.astype(values.dtype), values).swapaxes(1, 2)

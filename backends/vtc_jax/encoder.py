@@ -1,6 +1,6 @@
 """A CLIP vision encoder that prunes on its way and costs less than the whole one: pixels in, `Pruned` out."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any, SupportsIndex
@@ -11,55 +11,62 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
-from vtc_core import checks, resolve_layers
+from vtc_core import checks
+from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of
 
-from . import exporting, loading
+from . import exporting, loading, verbs
 from .attention import AttentionFunction, attention
 from .checkpoint import Checkpoint
-from .tower import CLIPTower, Projector
-from .verbs import Pruned, attend, gather, score, select
+from .tower import CLIPTower, Projector, TowerConfig
+from .verbs import Pruned
+from .walk import Looked, Walk
 
 
 class PrunedEncoder(nnx.Module):
-    """The `keep` patch tokens of `hidden_states[feature_layer]` to which CLS attends most, for every picture.
+    """`keep` tokens of every picture, chosen by a method among those of `hidden_states[feature_layer]`.
 
-    The method is VTC-CLS (arXiv 2412.05819, section 3), see `vtc_core.spec`. Meant to be jitted, `nnx.jit(encoder)` or
-    as part of a function of yours; one compilation a batch size.
+    Meant to be jitted, `nnx.jit(encoder)` or as part of a function of yours; one compilation a batch size.
 
-    Modifications to the forward pass of `CLIPTower`, none of which changes a kept token:
-    - in the K `layers` that are ensembled, one more row of attention is computed: (1 x 1+tokens) per head, in float32;
+    Modifications to the forward pass of `CLIPTower`, none of which changes a token of the tower:
+    - in the layers that the method looks at, what it needs is computed beside attention, in float32: with VTC-CLS one
+      row (1 x 1+tokens) per head; no attention map is kept;
     - nothing after the last useful layer is run (LLaVA's feature layer -2 leaves out layer 23 of 24);
-    - in the last useful layer keys and values are computed for all tokens, but queries, attention output and MLP for
-      the kept tokens only.
+    - a method that sees no features chooses before the last useful layer is finished: keys and values are computed for
+      all tokens, but queries, attention output and MLP for the kept tokens only. If that layer is looked at, it needs
+      the queries that ask as well: one with CLS attention, all with received attention. A method that sees features,
+      or merges them, has that layer run whole, and no more.
 
     Args:
         tower: its parameters are this module's, and may be trained.
-        keep: tokens kept, in [1, tokens].
-        layers: K, the last K useful layers, or a sequence of layer numbers, as `vtc_core.resolve_layers` reads them.
-        reduce: how scores of layers are put together: 'sum', 'mean', 'max' or 'min'.
-        feature_layer: which hidden state the features are, as in `hidden_states[feature_layer]`.
-        projector: what the features of the kept tokens go through, if anything.
+        keep: tokens that come out, in [1, tokens].
+        method: a name with parameters ("vtc-cls:layers=3", "visionzip"), or a value (`vtc_core.methods`).
+        feature_layer: which hidden state the features are, as in `hidden_states[feature_layer]`. A sequence, as
+            VipLLaVA's (-2, -5, -8, -11, 6), concatenates several along dim in that order, at the same kept indices.
+        projector: what the features of the fed tokens go through, if anything; needed by methods that see projected
+            tokens.
 
     Raises:
-        ValueError, TypeError: an argument that does not fit this tower.
+        ValueError, TypeError: an argument that does not fit this tower; a method that sees projected tokens without a
+            projector.
     """
 
     def __init__(
         self,
         tower: CLIPTower,
         keep: SupportsIndex = 64,
-        layers: SupportsIndex | Sequence[SupportsIndex] = 3,
-        reduce: str = "sum",
-        feature_layer: int = -2,
+        method: Method | str | Mapping[str, Any] = VtcCls(),  # noqa: B008, it is frozen
+        feature_layer: int | Sequence[int] = -2,
         projector: Projector | None = None,
     ) -> None:
-        depth = len(tower.layers)
-        self.last = checks.last_layer(depth, feature_layer)
-        checks.encoder(tower.config.tokens, depth, keep, layers, reduce, feature_layer)
-        self.layers = resolve_layers(layers, depth, feature_layer)
+        self.walk = walk_of(tower.config, keep, method, feature_layer)
+        if "projected" in self.method.needs and projector is None:
+            raise ValueError(f"method {self.method.name!r} looks at projected tokens: a projector is needed")
+        if len(tower.layers) < self.walk.needed:
+            raise ValueError(
+                f"tower must hold its first {self.walk.needed} layers, which are used here, got {len(tower.layers)}"
+            )
         self.tokens = tower.config.tokens
         self.keep = int(keep)
-        self.reduce = reduce
         self.tower = tower
         self.projector = projector
 
@@ -68,9 +75,8 @@ class PrunedEncoder(nnx.Module):
         cls,
         path_or_hub_id: str | PathLike[str],
         keep: SupportsIndex = 64,
-        layers: SupportsIndex | Sequence[SupportsIndex] = 3,
-        reduce: str = "sum",
-        feature_layer: int | None = None,
+        method: Method | str | Mapping[str, Any] = VtcCls(),  # noqa: B008
+        feature_layer: int | Sequence[int] | None = None,
         *,
         project: bool = False,
         dtype: DTypeLike | None = None,
@@ -79,11 +85,12 @@ class PrunedEncoder(nnx.Module):
     ) -> "PrunedEncoder":
         """Read the vision tower of a CLIP or LLaVA checkpoint in the Hugging Face layout: `config.json`, safetensors.
 
-        Only the tensors that are used are read: no language model, and no layer after the feature layer. From the hub,
-        only the files that hold them are fetched.
+        Only the tensors that are used are read: no language model, and no layer that the method does not come to. From
+        the hub, only the files that hold them are fetched.
 
         `feature_layer=None` takes the checkpoint's own `vision_feature_layer`, -2 where it has none (CLIP).
-        `project=True` has the features of the kept tokens go through LLaVA's projector.
+        `project=True` has the features of the fed tokens go through LLaVA's projector; methods that see projected
+        tokens need it.
         `dtype=None` takes the checkpoint's, that of its class embedding.
         `attention` computes softmax(scale * query . keys) . values, with the arguments of
         `jax.nn.dot_product_attention`; `functools.partial` of that with `implementation="cudnn"` is flash attention on
@@ -98,36 +105,43 @@ class PrunedEncoder(nnx.Module):
         checkpoint = Checkpoint(path_or_hub_id, **hub_kwargs)
         config = loading.tower_config(checkpoint)
         made = loading.feature_layer(checkpoint) if feature_layer is None else feature_layer
-        last = checks.last_layer(config.num_hidden_layers, made)
-        checks.encoder(config.tokens, config.num_hidden_layers, keep, layers, reduce, made)
-        numbers = resolve_layers(layers, config.num_hidden_layers, made)
-        projector = loading.read_projector(checkpoint, config.hidden_size, dtype) if project else None
-        tower = loading.read_tower(checkpoint, config, last + 1, attention, dtype)
-        return cls(tower, keep, numbers, reduce, -1, projector)
+        walk = walk_of(config, keep, method, made)
+        dim = config.hidden_size * len(walk.feature_layers)
+        projector = loading.read_projector(checkpoint, dim, dtype) if project else None
+        tower = loading.read_tower(checkpoint, config, walk.needed, attention, dtype)
+        return cls(tower, keep, method, made, projector)
 
-    def __call__(self, pixel_values: Float[Array, "batch channels height width"]) -> Pruned:
-        """(batch channels height width) -> features (batch keep dim), indices (batch keep), scores (batch tokens)."""
-        hidden = self.tower.embed(pixel_values)  # batch 1+tokens dim
-        rows = []
-        for number, layer in enumerate(self.tower.layers[: self.last]):
-            normed = layer.layer_norm1(hidden)
-            query, (keys, values) = layer.self_attn.query(normed), layer.self_attn.keys_values(normed)
-            if number in self.layers:
-                rows.append(attend(query[:, 0], keys.swapaxes(1, 2), layer.self_attn.scale))
-            hidden = layer.rest(hidden, query, keys, values)
+    @property
+    def method(self) -> Method:
+        return self.walk.method
 
-        # The last useful layer: scores are complete as soon as it has its keys, and then only kept tokens go on.
-        layer = self.tower.layers[self.last]
-        normed = layer.layer_norm1(hidden)
-        keys, values = layer.self_attn.keys_values(normed)
-        if self.last in self.layers:
-            cls_query = layer.self_attn.query(normed[:, :1])
-            rows.append(attend(cls_query[:, 0], keys.swapaxes(1, 2), layer.self_attn.scale))
-        scores = score(jnp.stack(rows), self.reduce)
-        indices = select(scores, self.keep)
-        kept, kept_normed = (gather(x[:, 1:], indices) for x in (hidden, normed))
-        features = layer.rest(kept, layer.self_attn.query(kept_normed), keys, values)
-        return Pruned(features if self.projector is None else self.projector(features), indices, scores)
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers of the layers that the method looks at."""
+        return self.walk.layers
+
+    @property
+    def feature_layers(self) -> tuple[int, ...]:
+        """Numbers of the hidden states that are the features."""
+        return self.walk.feature_layers
+
+    def __call__(
+        self,
+        pixel_values: Float[Array, "batch channels height width"],
+        choose: Callable[[Seen], Choice] | None = None,
+    ) -> Pruned:
+        """(batch channels height width) -> features (batch keep dim), indices (batch keep), scores (batch tokens).
+
+        `choose` takes the place of the method's own choice of `keep` tokens: it sees what the method sees, and may
+        choose as many as it likes, the same number for each picture.
+        """
+        looked = self.look(pixel_values)
+        choice = choose(looked.seen) if choose else self.method.choose(verbs, looked.seen, self.keep)
+        return Pruned(looked.feed(choice, self.projector), choice.indices, choice.scores)
+
+    def look(self, pixel_values: Float[Array, "batch channels height width"]) -> Looked:
+        """The walk without the choice: for those who choose over several tiles, or want the weights of a merge."""
+        return self.walk(self.tower, pixel_values, self.projector)
 
     def export(
         self,
@@ -155,3 +169,16 @@ class PrunedEncoder(nnx.Module):
         picture = (config.num_channels, config.image_size, config.image_size)
         dtype = jnp.promote_types(self.tower.embeddings.class_embedding[...].dtype, jnp.float32)
         exporting.write(lambda x: tuple(self(x)), picture, dtype, Path(path), platforms, overwrite)
+
+
+def walk_of(
+    config: TowerConfig,
+    keep: SupportsIndex,
+    method: Method | str | Mapping[str, Any],
+    feature_layer: int | Sequence[int],
+) -> Walk:
+    """The walk through a tower of this size, or the refusal of what does not fit it."""
+    method, depth = method_of(method), config.num_hidden_layers
+    checks.encoder(config.tokens, depth, keep, method, feature_layer)
+    feature_layers = checks.feature_layers(depth, feature_layer)
+    return Walk(method, method.layers_seen(depth, max(feature_layers)), feature_layers)

@@ -11,6 +11,8 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
+from vtc_core.methods import VtcCls
+
 from . import verbs
 from .encoder import PrunedEncoder
 from .verbs import Pruned
@@ -37,7 +39,7 @@ def load_encoder(
 ) -> Callable[[Array], Pruned]:
     """Pixels to `Pruned`, in the dtype of the checkpoint."""
     with jax.default_device(jax.devices(device)[0]):
-        return PrunedEncoder.from_pretrained(checkpoint_dir, keep=keep, layers=layers, reduce=reduce)
+        return PrunedEncoder.from_pretrained(checkpoint_dir, keep, VtcCls(layers, reduce))  # type: ignore[arg-type]
 
 
 # One function for all encoders: those of equal settings and shapes share what was compiled.

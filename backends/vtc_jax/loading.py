@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import jax.numpy as jnp
@@ -38,7 +38,7 @@ def tower_config(checkpoint: Checkpoint) -> TowerConfig:
 
 
 def feature_layer(checkpoint: Checkpoint) -> Any:
-    """The hidden state that feeds a LLaVA's projector, -2 for CLIP; VipLLaVA has several, which `checks` refuses."""
+    """The hidden states that feed a LLaVA's projector, of which VipLLaVA has several; -2 for CLIP."""
     return checkpoint.config.get("vision_feature_layer", checkpoint.config.get("vision_feature_layers", -2))
 
 
@@ -52,8 +52,9 @@ def read_tower(
         raise ValueError(f"{checkpoint.name} must have one tensor whose name ends in {_CLS}, it has {found}")
     dtype = _dtype(checkpoint, prefixes[0] + _CLS) if dtype is None else dtype
     unused = (rf"encoder\.layers\.{number}\..*" for number in range(useful, config.num_hidden_layers))
-    config = replace(config, num_hidden_layers=useful)
-    tower = nnx.eval_shape(lambda: CLIPTower(config, attention=attention, dtype=dtype, rngs=nnx.Rngs(0)))
+    tower = nnx.eval_shape(
+        lambda: CLIPTower(config, attention=attention, dtype=dtype, useful=useful, rngs=nnx.Rngs(0))
+    )
     return _read(checkpoint, tower, prefixes[0], "|".join((_UNUSED, *unused)), dtype)
 
 

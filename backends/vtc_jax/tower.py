@@ -3,6 +3,7 @@
 The modules carry the names of the Hugging Face layout (`pre_layrnorm` is not our misspelling).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,7 +16,7 @@ from jaxtyping import Float
 
 from vtc_core import checks
 
-from .attention import AttentionFunction, Queries, Tokens, attention
+from .attention import AttentionFunction, Mask, Queries, Tokens, attention
 
 ACTIVATIONS = {
     "quick_gelu": lambda x: x * jax.nn.sigmoid(1.702 * x),
@@ -61,8 +62,11 @@ class Attention(nnx.Module):
     def keys_values(self, x: Float[Array, "batch length dim"]) -> tuple[Tokens, Tokens]:
         return self._heads(self.k_proj(x)), self._heads(self.v_proj(x))
 
-    def __call__(self, query: Queries, keys: Tokens, values: Tokens) -> Float[Array, "batch queries dim"]:
-        mixed = self.function(query, keys, values, scale=self.scale)
+    def __call__(
+        self, query: Queries, keys: Tokens, values: Tokens, mask: Mask | None = None
+    ) -> Float[Array, "batch queries dim"]:
+        masked = {} if mask is None else {"mask": mask}
+        mixed = self.function(query, keys, values, scale=self.scale, **masked)
         return self.out_proj(mixed.reshape(*mixed.shape[:2], self.heads * self.head_dim))
 
     def _heads(self, x: Float[Array, "batch length dim"]) -> Tokens:
@@ -79,8 +83,12 @@ class MLP(nnx.Module):
         return self.fc2(ACTIVATIONS[self.activation](self.fc1(x)))
 
 
+# What is shown the queries, keys and values of a layer on the way: (attention, query, keys, values) -> None.
+Note = Callable[[Attention, Queries, Tokens, Tokens], None]
+
+
 class Layer(nnx.Module):
-    """One layer, in parts: an encoder that prunes asks with fewer tokens than answer."""
+    """One layer, whole and in parts: an encoder that prunes asks with fewer tokens than answer."""
 
     def __init__(self, config: TowerConfig, function: AttentionFunction, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.layer_norm1 = _norm(config, dtype, rngs)
@@ -89,15 +97,25 @@ class Layer(nnx.Module):
         self.mlp = MLP(config, dtype, rngs)
 
     def rest(
-        self, hidden: Float[Array, "batch queries dim"], query: Queries, keys: Tokens, values: Tokens
+        self,
+        hidden: Float[Array, "batch queries dim"],
+        query: Queries,
+        keys: Tokens,
+        values: Tokens,
+        mask: Mask | None = None,
     ) -> Float[Array, "batch queries dim"]:
         """All that comes after the projections of attention, for the tokens that ask."""
-        hidden = hidden + self.self_attn(query, keys, values)
+        hidden = hidden + self.self_attn(query, keys, values, mask)
         return hidden + self.mlp(self.layer_norm2(hidden))
 
-    def __call__(self, hidden: Float[Array, "batch length dim"]) -> Float[Array, "batch length dim"]:
+    def __call__(
+        self, hidden: Float[Array, "batch length dim"], note: Note | None = None, mask: Mask | None = None
+    ) -> Float[Array, "batch length dim"]:
         normed = self.layer_norm1(hidden)
-        return self.rest(hidden, self.self_attn.query(normed), *self.self_attn.keys_values(normed))
+        query, (keys, values) = self.self_attn.query(normed), self.self_attn.keys_values(normed)
+        if note:
+            note(self.self_attn, query, keys, values)
+        return self.rest(hidden, query, keys, values, mask)
 
 
 class Embeddings(nnx.Module):
@@ -128,6 +146,8 @@ class Embeddings(nnx.Module):
 class CLIPTower(nnx.Module):
     """CLIP's vision encoder without its pooling head, with random weights; `PrunedEncoder.from_pretrained` reads some.
 
+    `useful` layers are made, the first ones, of those that `config` counts; all where it is None.
+
     Raises ValueError for an activation that CLIP does not have, and for heads that do not divide the hidden size.
     """
 
@@ -137,6 +157,7 @@ class CLIPTower(nnx.Module):
         *,
         attention: AttentionFunction = attention,
         dtype: DTypeLike = jnp.float32,
+        useful: int | None = None,
         rngs: nnx.Rngs,
     ) -> None:
         activation(config.hidden_act)
@@ -146,7 +167,8 @@ class CLIPTower(nnx.Module):
         self.config = config
         self.embeddings = Embeddings(config, dtype, rngs)
         self.pre_layrnorm = _norm(config, dtype, rngs)
-        self.layers = nnx.List(Layer(config, attention, dtype, rngs) for _ in range(config.num_hidden_layers))
+        count = config.num_hidden_layers if useful is None else useful
+        self.layers = nnx.List(Layer(config, attention, dtype, rngs) for _ in range(count))
 
     def embed(self, pixel_values: Float[Array, "batch channels height width"]) -> Float[Array, "batch length dim"]:
         """The input of the first layer, `hidden_states[0]`; length = 1 + tokens, CLS first."""
@@ -154,7 +176,7 @@ class CLIPTower(nnx.Module):
         return self.pre_layrnorm(self.embeddings(pixel_values))
 
     def __call__(self, pixel_values: Float[Array, "batch channels height width"]) -> list[Array]:
-        """(batch channels height width) -> depth + 1 of (batch 1+tokens dim), transformers' `hidden_states`."""
+        """(batch channels height width) -> layers + 1 of (batch 1+tokens dim), transformers' `hidden_states`."""
         hidden_states = [self.embed(pixel_values)]
         for layer in self.layers:
             hidden_states.append(layer(hidden_states[-1]))

@@ -1,0 +1,155 @@
+"""The way through a vision tower: what a method asked to see is noted, and what it chose is finished."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float, Integer
+
+from vtc_core import checks
+from vtc_core.methods import Choice, Method, Seen, combine
+from vtc_core.methods.method import ALL_QUERIES, ATTENTION, WHOLE
+
+from . import verbs
+from .attention import Queries, Tokens
+from .signals import SIGNALS
+from .tower import Attention, CLIPTower, Layer
+from .verbs import gather, mean
+
+Hidden = Float[Array, "batch length dim"]
+Kept = Float[Array, "batch kept dim"]
+Project = Callable[[Array], Array]
+Pixels = Float[Array, "batch channels height width"]
+
+
+class Looked(NamedTuple):
+    """What was seen of every picture, as one competition of all its tokens, and the way to what is chosen of them."""
+
+    method: Method
+    seen: Seen
+    finish: Callable[[Integer[Array, "batch kept"]], Kept]  # features at any indices, in their order; -1 is CLS
+
+    def feed(self, choice: Choice, project: Project | None = None) -> Kept:
+        """The tokens that a choice feeds, projected if there is a projector."""
+        checks.chosen(choice.indices)
+        if self.method.merges_projected:
+            return combine(verbs, self.seen.projected, choice)
+        if choice.weights is None:
+            fed = self.finish(choice.indices)
+        else:
+            cls = self.finish(jnp.full_like(choice.indices[:, :1], -1))[:, 0] if self.method.feeds_cls else None
+            fed = combine(verbs, self.seen.features, choice, cls)
+        return project(fed) if project else fed
+
+
+class Notes:
+    """`signals`, by the name of their field of `Seen`: (batch heads tokens) for each layer; `keys` of the latest layer."""
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self.all_queries = any(name in ALL_QUERIES for name in method.needs)
+        self.signals: dict[str, list[Array]] = {name: [] for name in method.needs if name in ATTENTION}
+        self.keys: Float[Array, "batch tokens heads head_dim"] | None = None
+
+    def take(self, attention: Attention, query: Queries, keys: Tokens, values: Tokens | None = None) -> None:
+        """Of one layer; `query` of CLS at least, or of all tokens where a signal needs them. No gradient flows."""
+        for name, noted in self.signals.items():
+            noted.append(jax.lax.stop_gradient(SIGNALS[name](self.method, query, keys, attention.scale)))
+        if "keys" in self.method.needs:
+            self.keys = keys[:, 1:]
+
+    def of_keys(self, layer: Layer, normed: Hidden, keys: Tokens) -> None:
+        """Of a layer that is not run whole, the queries that are needed and no more."""
+        self.take(layer.self_attn, layer.self_attn.query(normed if self.all_queries else normed[:, :1]), keys)
+
+
+class Walk(NamedTuple):
+    """For which method, which layers are noted, and which hidden states are the features."""
+
+    method: Method
+    layers: tuple[int, ...]
+    feature_layers: tuple[int, ...]  # numbers of hidden states; layer i makes hidden state i + 1
+
+    @property
+    def last(self) -> int:
+        """The last useful layer."""
+        return max(self.feature_layers) - 1
+
+    @property
+    def whole(self) -> bool:
+        """Whether the last useful layer is run for all tokens: to see features, to mix them, or to go beyond."""
+        return self.method.merges or self.last + 1 in self.layers or any(name in WHOLE for name in self.method.needs)
+
+    @property
+    def needed(self) -> int:
+        """How many layers of the tower, the first ones, this walk comes to."""
+        return max((self.last, *self.layers)) + 1
+
+    def __call__(self, tower: CLIPTower, pixel_values: Pixels, project: Project | None = None) -> Looked:
+        """Walk `tower` up to the last useful layer; `project` makes `Seen.projected` of the features, if needed."""
+        notes = Notes(self.method)
+        hidden = tower.embed(pixel_values)  # batch 1+tokens dim
+        states = {0: hidden} if 0 in self.feature_layers else {}  # hidden states that are features
+        for number, layer in enumerate(tower.layers[: self.last + self.whole]):
+            hidden = layer(hidden, notes.take if number in self.layers else None)
+            if number + 1 in self.feature_layers:
+                states[number + 1] = hidden
+        if not self.whole:
+            finish = self._last(tower.layers[self.last], hidden, states, notes)
+            return Looked(self.method, self._seen(notes, hidden), finish)
+        if self.last + 1 in self.layers:
+            layer = tower.layers[self.last + 1]
+            normed = layer.layer_norm1(hidden)
+            notes.of_keys(layer, normed, layer.self_attn.keys_values(normed)[0])
+        features = self._features(states)
+        seen = self._seen(notes, hidden, features, project)
+        return Looked(self.method, seen, lambda indices: gather(features, indices + 1))
+
+    def _last(
+        self, layer: Layer, hidden: Hidden, states: dict[int, Hidden], notes: Notes
+    ) -> Callable[[Integer[Array, "batch kept"]], Kept]:
+        """The last useful layer in parts: signals are complete as soon as it has its keys, then kept tokens go on."""
+        normed = layer.layer_norm1(hidden)
+        keys, values = layer.self_attn.keys_values(normed)
+        if self.last in self.layers:
+            notes.of_keys(layer, normed, keys)
+
+        def finish(indices: Integer[Array, "batch kept"]) -> Kept:
+            numbers = indices + 1
+            kept, kept_normed = gather(hidden, numbers), gather(normed, numbers)
+            kept = layer.rest(kept, layer.self_attn.query(kept_normed), keys, values)
+            made = {number: gather(state, numbers) for number, state in states.items()}
+            return self._features(made | {self.last + 1: kept})
+
+        return finish
+
+    def _features(self, states: dict[int, Hidden]) -> Hidden:
+        return jnp.concatenate([states[number] for number in self.feature_layers], -1)
+
+    def _seen(
+        self, notes: Notes, hidden: Hidden, features: Hidden | None = None, project: Project | None = None
+    ) -> Seen:
+        # The mean over heads of all layers at once: what XLA fuses is then what it fuses in `score`, bit for bit.
+        signals = {name: jnp.moveaxis(mean(jnp.stack(noted), 2), 0, -1) for name, noted in notes.signals.items()}
+        seen = competing(hidden)._replace(keys=notes.keys, **signals)
+        if features is None:
+            return seen
+        patches = features[:, 1:]
+        cls = jnp.broadcast_to(features[:, :1], patches.shape) if "cls_feature" in self.method.needs else None
+        return seen._replace(
+            features=patches,
+            cls_feature=cls,
+            projected=project(patches) if project and "projected" in self.method.needs else None,
+        )
+
+
+def competing(hidden: Hidden) -> Seen:
+    """Of the tokens of one tile what is known without a look."""
+    batch, tokens = hidden.shape[0], hidden.shape[1] - 1
+    side = math.isqrt(tokens)
+    numbers = jnp.arange(tokens)
+    places = jnp.stack([numbers // side, numbers % side], -1)
+    return Seen(jnp.broadcast_to(places, (batch, tokens, 2)), jnp.zeros((batch, tokens), numbers.dtype))
