@@ -53,14 +53,19 @@ def everything(layout: Layout, budget: Budget) -> bool:
     return (budget.keep or 0) >= int(np.bincount(layout.tile[layout.tile >= 0]).max())
 
 
-def groups(layout: Layout, budget: Budget) -> list[tuple[Int[np.ndarray, "size"], int]]:
-    """The tokens that compete with each other, as positions in the layout, and how many of them are kept."""
+def groups(layout: Layout, budget: Budget, whole_picture: bool = False) -> list[tuple[Int[np.ndarray, "size"], int]]:
+    """The tokens that compete with each other, as positions in the layout, and how many of them are kept.
+
+    `whole_picture`: with `total` the base tile is in one competition with the others, as some methods want it.
+    """
+    order = np.argsort(layout.tile, kind="stable")
     if budget.keep is not None:
-        tiles = [np.flatnonzero(layout.tile == tile) for tile in range(layout.tiles)]
+        counts = np.bincount(layout.tile[layout.tile >= 0], minlength=layout.tiles)
+        tiles = np.split(order[len(order) - counts.sum() :], np.cumsum(counts)[:-1])
         return [(tile, min(budget.keep, len(tile))) for tile in tiles if len(tile)]
     tokens = np.flatnonzero(layout.tile >= 0)
     total = min(budget.total or 0, len(tokens))
-    if not layout.base:
+    if not layout.base or whole_picture:
         return [(tokens, total)]
     base, rest = np.flatnonzero(layout.tile == 0), np.flatnonzero(layout.tile > 0)
     share = max(1, total * len(base) // len(tokens))

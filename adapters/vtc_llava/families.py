@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from vtc_core import checks
+from vtc_core.methods import Method
 from vtc_torch import loading, towers
+from vtc_torch.encoder import walk_of
 
 from . import llava, llava_next, llava_next_video, llava_onevision, video_llava, vipllava
 from .budget import budget
 from .family import Family, check_config
-from .settings import Settings, plain, restored
+from .settings import Settings, restored
 
 FAMILIES: dict[str, Family] = {
     "llava": llava.FAMILY,
@@ -35,12 +36,10 @@ def settings_of(config: Any, name: str, given: dict[str, Any]) -> Settings:
     Raises:
         ValueError, TypeError: as `patch`, or neither `keep` nor `total` anywhere; `name` is for the message.
     """
-    family = family_of(config, name)
-    defaults = {"keep": None, "total": None, "layers": 3, "reduce": "sum", "signal": "cls"}
-    return checked(family, config, **{**defaults, **restored(config, name, given)})
+    return checked(family_of(config, name), config, **restored(config, name, given))
 
 
-def checked(family: Family, config: Any, keep: Any, total: Any, layers: Any, reduce: Any, signal: Any) -> Settings:
+def checked(family: Family, config: Any, keep: Any, total: Any, method: Method) -> Settings:
     """Every refusal that needs no weights."""
     chosen = budget(keep, total)
     if chosen.total is not None and not family.several:
@@ -48,7 +47,11 @@ def checked(family: Family, config: Any, keep: Any, total: Any, layers: Any, red
             f"total is for pictures of several tiles and for videos; a picture of {config.model_type!r} is one tile: "
             f"pass keep={chosen.total}"
         )
-    check_config(family, config, signal)
-    tokens, depth = towers.size_of_config(config.vision_config)
-    checks.encoder(tokens, depth, chosen.keep or 1, layers, reduce, loading.feature_layer(config), signal)
-    return Settings(chosen.keep, chosen.total, plain(layers), reduce, signal)
+    if method.progressive and family.several:
+        raise ValueError(
+            f"method {method.name!r} drops tokens inside the encoder, before tiles and frames are put together: it is "
+            f"for families of one tile a picture, not for {config.model_type!r}"
+        )
+    check_config(family, config, method)
+    walk_of(*towers.size_of_config(config.vision_config), chosen.keep or 1, method, loading.feature_layer(config))
+    return Settings(chosen.keep, chosen.total, method)

@@ -4,9 +4,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from vtc_core.methods import Method
 from vtc_torch import loading
 
 from .geometry import Layout
+
+
+def nothing_more(config: Any) -> None:
+    """No refusals but those that all families have."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,12 @@ class Family:
     stacked: bool = False
     blend_projected: bool = False
     forward_ends_videos: bool = False
-    check: Callable[[Any], None] = lambda config: None
+    check: Callable[[Any], None] = nothing_more
 
 
-def check_config(family: Family, config: Any, signal: str) -> None:
+def check_config(family: Family, config: Any, method: Method) -> None:
     """A ValueError for what is not supported."""
-    loading.tower_config(config, family.model.__name__, signal)
+    loading.tower_config(config, family.model.__name__, method)
     strategy = getattr(config, "vision_feature_select_strategy", "default")  # VipLLaVA has none, and drops CLS
     has_cls = config.vision_config.model_type == "clip_vision_model"
     if has_cls and strategy != "default":

@@ -5,15 +5,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from vtc_torch import Pruned
+from vtc_core.methods import all_tokens
+from vtc_torch import Pruned, verbs
+from vtc_torch.walk import Looked
 
+from . import packing
 from .budget import fed
 from .geometry import Layout
 from .handle import Handle
-from .packing import Packing
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,23 +102,42 @@ class Features:
         self, kind: str, tiles: Tensor, layouts: Sequence[Layout], stacked: bool, return_dict: bool | None
     ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
         handle, model = self.handle, self.handle.model.model
-        encoder = handle.encoders[kind]
-        packing = Packing(layouts, [handle.settings.budget] * len(layouts), encoder.tokens)
-        if len(tiles) != packing.tiles:
-            raise ValueError(f"these sizes need {packing.tiles} tiles, pixel values have {len(tiles)}")
-        pruned = encoder(tiles.to(next(encoder.parameters()).device), choose=packing.choose)
-        newline = getattr(model, "image_newline", None)
-        tokens = packing.feed(pruned.features, model.multi_modal_projector, newline, handle.family.blend_projected)
-        if kind == "video" and handle.family.forward_ends_videos:
-            tokens = [video[:-1] for video in tokens]
-        indices = pruned.indices.masked_fill(packing.filled_up, -1)
-        handle.last = Pruned(pruned.features.detach(), indices, pruned.scores.detach())
+        tower = handle.tower(kind)
+        looked = handle.walk(tower, tiles.to(next(tower.parameters()).device), model.multi_modal_projector)
+        if handle.family.several:
+            tokens = self._packed(looked, layouts)
+            if kind == "video" and handle.family.forward_ends_videos:
+                tokens = [video[:-1] for video in tokens]
+            tokens = torch.stack(tokens) if stacked else tokens
+        else:
+            tokens = self._of_whole_pictures(looked)
+            tokens = tokens if stacked else list(tokens)
         handle.seen[kind] = list(layouts)
         output = BaseModelOutputWithPooling(
-            last_hidden_state=pruned.features,  # type: ignore[arg-type]
-            pooler_output=torch.stack(tokens) if stacked else tokens,  # type: ignore[arg-type]
+            last_hidden_state=handle.last.features,  # type: ignore[arg-type, union-attr]
+            pooler_output=tokens,  # type: ignore[arg-type]
         )
         return output.to_tuple() if return_dict is False else output
+
+    def _of_whole_pictures(self, looked: Looked) -> Float[Tensor, "pictures keep language"]:
+        """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for."""
+        handle, method, keep = self.handle, looked.method, self.handle.keep or 1
+        mixes = method.merges and keep < handle.tokens
+        choice = method.choose(verbs, looked.seen, keep) if mixes or not method.merges else all_tokens(looked.seen)
+        features = looked.feed(choice)
+        handle.remember(Pruned(features, choice.indices.long(), choice.scores), choice=choice)
+        return features if mixes and method.merges_projected else handle.model.model.multi_modal_projector(features)
+
+    def _packed(self, looked: Looked, layouts: Sequence[Layout]) -> list[Float[Tensor, "length language"]]:
+        handle, model, blend = self.handle, self.handle.model.model, self.handle.family.blend_projected
+        made = packing.plan(layouts, [handle.settings.budget] * len(layouts), handle.tokens, looked.method)
+        if len(looked.seen.tile) != made.tiles:
+            raise ValueError(f"these sizes need {made.tiles} tiles, pixel values have {len(looked.seen.tile)}")
+        ended = packing.choose(made, looked, model.multi_modal_projector, blend)
+        newline = getattr(model, "image_newline", None)
+        tokens, pruned = packing.feed(made, looked, ended, model.multi_modal_projector, newline, blend)
+        handle.remember(pruned, packed=(made, ended))
+        return tokens
 
 
 def _each(counts: list[int]) -> str:

@@ -3,6 +3,7 @@
 Processor and model read the same layouts, so that the count which the one promises is what the other makes.
 """
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,6 +27,7 @@ class Layout(NamedTuple):
     tile: Int[np.ndarray, "length"]  # the tile in whose budget a fed token is; or NEWLINE, CLS, END
     source: Int[np.ndarray, "length parts"]  # numbers of the tokens it is made of
     weight: Float[np.ndarray, "length parts"]  # and how much of each; 1 for one
+    place: Int[np.ndarray, "length 2"]  # row and column on its grid: of the tile, the frame, or the joined tiles
     base: bool = False  # tile 0 shows the whole picture, the others show its parts
 
 
@@ -34,6 +36,7 @@ def one_tile(height: int = 0, width: int = 0, alone: bool = True, *, side: int) 
     return frames(1, side=side)
 
 
+@functools.lru_cache(64)
 def frames(count: int, *, side: int, pooled: int | None = None, cls: bool = False, end: bool = False) -> Layout:
     """A video of `count` frames, one after the other.
 
@@ -50,6 +53,7 @@ def frames(count: int, *, side: int, pooled: int | None = None, cls: bool = Fals
     return _layout(count, [*parts, _mark(END, 1)] if end else parts)
 
 
+@functools.lru_cache(256)
 def anyres(
     height: int,
     width: int,
@@ -57,7 +61,7 @@ def anyres(
     *,
     side: int,
     image_size: int,
-    pinpoints: Sequence[Sequence[int]],
+    pinpoints: tuple[tuple[int, int], ...],
     max_tiles: int | None = None,
 ) -> Layout:
     """A picture as one base tile and a grid of tiles, padding cut off, a newline token after every row of the grid.
@@ -70,7 +74,7 @@ def anyres(
         max_tiles: a grid of more tokens than that many tiles have is shrunk to them (LLaVA-OneVision).
     """
     if not alone:
-        return _layout(1, [_exact(_numbers(1, side), side), _mark(NEWLINE, 1)])
+        return _layout(1, [_exact(_numbers(1, side)[0], side), _mark(NEWLINE, 1)])
     best_height, best_width = select_best_resolution((height, width), [*pinpoints])
     down, across = best_height // image_size, best_width // image_size
     numbers = _numbers(1 + down * across, side)
@@ -97,13 +101,14 @@ def side_of(config: object) -> int:
     return vision.image_size // vision.patch_size
 
 
-# --- parts of a layout: `tile` of any shape, `source` and `weight` with one more axis ---------------------------------
+# --- parts of a layout: `tile` of any shape, the others with one more axis --------------------------------------------
 
 
 class _Part(NamedTuple):
     tile: Int[np.ndarray, "*shape"]
     source: Int[np.ndarray, "*shape parts"]
     weight: Float[np.ndarray, "*shape parts"]
+    place: Int[np.ndarray, "*shape 2"]
 
 
 def _numbers(tiles: int, side: int) -> Int[np.ndarray, "tiles side side"]:
@@ -111,12 +116,16 @@ def _numbers(tiles: int, side: int) -> Int[np.ndarray, "tiles side side"]:
     return (np.arange(tiles * (1 + side**2)).reshape(tiles, -1)[:, 1:]).reshape(tiles, side, side)
 
 
-def _exact(numbers: Int[np.ndarray, "*shape"], side: int) -> _Part:
-    return _Part(numbers // (1 + side**2), numbers[..., None], np.ones((*numbers.shape, 1)))
+def _exact(numbers: Int[np.ndarray, "rows columns"], side: int) -> _Part:
+    return _Part(numbers // (1 + side**2), numbers[..., None], np.ones((*numbers.shape, 1)), _places(*numbers.shape))
 
 
 def _mark(mark: int, number: int) -> _Part:
-    return _Part(np.array([mark]), np.array([[number]]), np.ones((1, 1)))
+    return _Part(np.array([mark]), np.array([[number]]), np.ones((1, 1)), np.zeros((1, 2), int))
+
+
+def _places(rows: int, columns: int) -> Int[np.ndarray, "rows columns 2"]:
+    return np.moveaxis(np.indices((rows, columns)), 0, -1)
 
 
 def _blend(numbers: Int[np.ndarray, "rows columns"], height: int, width: int, side: int) -> _Part:
@@ -125,7 +134,7 @@ def _blend(numbers: Int[np.ndarray, "rows columns"], height: int, width: int, si
     corners = [numbers[np.ix_(y, x)] for y in (top, bottom) for x in (left, right)]
     weights = [np.outer(y, x) for y in (1 - down, down) for x in (1 - across, across)]
     centre = numbers[np.ix_(np.where(down < 0.5, top, bottom), np.where(across < 0.5, left, right))]
-    return _Part(centre // (1 + side**2), np.stack(corners, -1), np.stack(weights, -1))
+    return _Part(centre // (1 + side**2), np.stack(corners, -1), np.stack(weights, -1), _places(height, width))
 
 
 def _axis(old: int, new: int) -> tuple[Int[np.ndarray, "new"], Int[np.ndarray, "new"], Float[np.ndarray, "new"]]:
@@ -138,14 +147,17 @@ def _axis(old: int, new: int) -> tuple[Int[np.ndarray, "new"], Int[np.ndarray, "
 def _with_newlines(part: _Part) -> _Part:
     """A newline token after every row."""
     tile = np.pad(part.tile, ((0, 0), (0, 1)), constant_values=NEWLINE)
-    source, weight = (np.pad(x, ((0, 0), (0, 1), (0, 0)), constant_values=1) for x in part[1:])
-    return _Part(tile, source, weight)
+    source, weight = (np.pad(x, ((0, 0), (0, 1), (0, 0)), constant_values=1) for x in (part.source, part.weight))
+    return _Part(tile, source, weight, _places(*tile.shape))
 
 
 def _layout(tiles: int, parts: Sequence[_Part], base: bool = False) -> Layout:
     flat = [_Part(x.tile.ravel(), *(y.reshape(-1, y.shape[-1]) for y in x[1:])) for x in parts]
+    tile, place = (np.concatenate([getattr(x, name) for x in flat]) for name in ("tile", "place"))
     source, weight = widened(flat)
-    return Layout(tiles, np.concatenate([x.tile for x in flat]), source, weight, base)
+    for array in (tile, source, weight, place):
+        array.flags.writeable = False  # layouts are cached
+    return Layout(tiles, tile, source, weight, place, base)
 
 
 def widened(

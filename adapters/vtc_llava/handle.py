@@ -1,13 +1,21 @@
 """What `patch` returns: the patch itself, what it saw last, and the way back."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from vtc_torch import Pruned, PrunedEncoder
+from jaxtyping import Float
+from torch import Tensor
 
+from vtc_core.methods import Choice, spelled
+from vtc_torch import Pruned, PrunedEncoder
+from vtc_torch.loading import feature_layer
+from vtc_torch.walk import Walk
+
+from . import mixing
 from .family import Family
 from .geometry import Layout
+from .packing import Plan, Rivals
 from .savings import Description, describe
 from .settings import Settings
 
@@ -15,14 +23,16 @@ from .settings import Settings
 class Handle:
     """A patched (model, processor) pair, also found as `model.vtc`. Leaving its `with` block undoes the patch.
 
+    It holds settings, and asks the model for its tower and projector at every call: they may be wrapped or replaced.
+
     Attributes:
         model, processor: the pair, patched in place.
-        settings: `keep`, `total`, `layers`, `reduce`, `signal`, as they were given.
-        encoders: for "image" and "video" the `vtc_torch.PrunedEncoder` around the model's own tower; mostly the same.
+        settings: `keep`, `total` and `method`.
         last: `Pruned` of the encoder's last call, before pooling and projector, detached; None before the first.
             One row per tile or frame, of all pictures or videos in the order in which they came (LLaVA-1.5: one row
             per picture; under beam search a row per beam). Rows are as long as the longest: where a tile keeps fewer
-            patches, -1 stands in `indices`. Blended tokens (pooled frames) count with all patches they are made of.
+            patches, -1 stands in `indices`; CLS is -1, too. Blended tokens (pooled frames) count with all patches they
+            are made of, mixtures of a merging method with their anchor alone: `weights` has the whole of them.
         seen: for "image" and "video" the `Layout` of each picture or video of the last call with such;
             `last.indices.split([layout.tiles for layout in seen["image"]])` has the tiles of each picture.
     """
@@ -33,33 +43,61 @@ class Handle:
         processor: Any,
         family: Family,
         settings: Settings,
-        encoders: Mapping[str, PrunedEncoder],
+        walk: Walk,
+        tokens: int,
         layouts: Mapping[str, Callable[..., Layout]],
     ) -> None:
         self.model = model
         self.processor = processor
         self.family = family
         self.settings = settings
-        self.encoders = encoders
+        self.walk = walk
+        self.tokens = tokens  # patch tokens of a tile
         self.layouts = layouts
         self.last: Pruned | None = None
         self.seen: dict[str, list[Layout]] = {}
+        self._chosen: Choice | None = None
+        self._packed: tuple[Plan, Sequence[Rivals]] | None = None
         self._patched: list[tuple[Any, str, list[Any]]] = []  # [] where there was nothing before
+
+    def tower(self, kind: str = "image") -> Any:
+        """The vision tower of pictures or videos, as it is now."""
+        return getattr(self.model.model, self.family.towers[kind])
 
     @property
     def encoder(self) -> PrunedEncoder:
-        """The encoder of pictures."""
-        return self.encoders["image"]
+        """A `vtc_torch.PrunedEncoder` with these settings around the tower of pictures, and the projector."""
+        projector = self.model.model.multi_modal_projector
+        made = feature_layer(self.model.config)
+        return PrunedEncoder(self.tower(), self.keep or 1, self.settings.method, made, projector)
 
     @property
     def keep(self) -> int | None:
         """Visual tokens that a tile costs now at most; None where `total` is set."""
         return self.settings.keep
 
-    @property
-    def tokens(self) -> int:
-        """Patch tokens of a tile."""
-        return self.encoder.tokens
+    def remember(
+        self, last: Pruned, choice: Choice | None = None, packed: tuple[Plan, Sequence[Rivals]] | None = None
+    ) -> None:
+        """What the last call saw; of pictures of one tile a choice, of others how all competitions ended."""
+        self.last = Pruned(*(x.detach() for x in last))
+        self._chosen = choice and choice._replace(weights=None if choice.weights is None else choice.weights.detach())
+        self._packed = packed and (
+            packed[0],
+            [rivals._replace(seen=rivals.seen.without_signals()) for rivals in packed[1]],
+        )
+
+    def weights(self, number: int = 0) -> Float[Tensor, "length patches"]:
+        """Of what each fed token of the last call's picture or video `number` is made, patches = tiles * tokens.
+
+        A token that was kept has a single 1; one that was merged or blended its share of each patch; CLS and newlines
+        none.
+        """
+        if self._packed is not None:
+            return mixing.of_tiles(*self._packed, number)
+        if self._chosen is None:
+            raise ValueError("nothing was encoded yet")
+        return mixing.of_row(self._chosen, number)
 
     def describe(self, width: int, height: int, frames: int | None = None) -> Description:
         """What the patch saves for a picture of width x height pixels, or for a video of so many frames; to print.
@@ -67,8 +105,7 @@ class Handle:
         See `vtc_llava.savings.describe` for the formulas.
         """
         layout = self.layouts["image"](height, width) if frames is None else self.layouts["video"](frames)
-        encoder = self.encoders["image" if frames is None else "video"]
-        return describe(self.model.config, self.model.dtype, layout, self.settings.budget, encoder)
+        return describe(self.model.config, self.model.dtype, layout, self.settings, self.walk.layers)
 
     def install(self, overrides: list[tuple[Any, str, Any]]) -> None:
         """Set every (instance, attribute, value), and remember what `undo` has to put back."""
@@ -81,7 +118,8 @@ class Handle:
         """Give model and processor back as they were. A second call does nothing."""
         while self._patched:
             instance, attribute, before = self._patched.pop()
-            delattr(instance, attribute)
+            if attribute in vars(instance):  # else somebody has taken it away by hand
+                delattr(instance, attribute)
             for value in before:
                 setattr(instance, attribute, value)
 
@@ -94,6 +132,5 @@ class Handle:
         self.undo()
 
     def __repr__(self) -> str:
-        encoder, signal = self.encoder, f", signal={self.settings.signal!r}" if self.settings.signal != "cls" else ""
-        state = f"{self.settings.budget} of {self.tokens}, layers={encoder.layers}, reduce={encoder.reduce!r}{signal}"
+        state = f"{self.settings.budget} of {self.tokens}, method={spelled(self.settings.method)!r}"
         return f"Handle({type(self.model).__name__}, {state if self._patched else 'undone'})"

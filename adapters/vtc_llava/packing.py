@@ -1,100 +1,221 @@
-"""From the scores of all tiles to the tokens that are fed: what the encoder is asked for, and where that goes."""
+"""From what was seen of all tiles to the tokens that are fed of every picture: plan, choose, feed.
+
+`plan` is integers, made once for the pictures of a call. `choose` puts the tokens that compete with each other into one
+row, all rows of one size at once, and asks the method. `feed` makes language-model tokens of its choices.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from vtc_torch import select
+from vtc_core.methods import Choice, Method, Seen, combine
+from vtc_torch import Pruned, verbs
+from vtc_torch.walk import Looked
 
-from .budget import Budget, everything, fed, groups
+from .budget import Budget, everything, groups
 from .geometry import ALWAYS, END, NEWLINE, Layout, widened
 
+Project = Callable[[Tensor], Tensor]
 
-class Packing:
-    """One call of the encoder, for all tiles of all pictures (or videos) of a batch: `choose` first, then `feed`.
 
-    Args:
-        layouts: of each picture.
-        budgets: of each picture.
-        tokens: patch tokens of a tile.
+class Plan(NamedTuple):
+    """One call of the encoder, for all tiles of all pictures (or videos) of a batch, whatever is in them.
 
-    Attributes:
-        lengths: tokens fed of each picture.
+    A position is a token that the stock model would feed, numbered over all pictures. It is made of `parts` tokens of
+    the encoder; patch i of a tile with `tokens` patches has the number `tile * (1 + tokens) + 1 + i`, CLS that before.
     """
 
-    def __init__(self, layouts: Sequence[Layout], budgets: Sequence[Budget], tokens: int) -> None:
-        starts = np.cumsum([0, *(len(layout.tile) for layout in layouts)])  # of pictures, among all that could be fed
-        firsts = np.cumsum([0, *(layout.tiles for layout in layouts)])  # their first tiles
-        tile = np.concatenate([layout.tile for layout in layouts])
-        source, self.weight = widened(layouts)
-        self.source = source + np.repeat(firsts[:-1], np.diff(starts))[:, None] * (1 + tokens)
-        self.lengths = [fed(layout, budget) for layout, budget in zip(layouts, budgets, strict=True)]
-        self.tokens, self.tiles = tokens, int(firsts[-1])
-        self.newline = np.isin(tile, (NEWLINE, END))
-        self.certain = [np.flatnonzero(np.isin(tile, ALWAYS))]  # positions that are fed whatever their scores
-        self.rivals: dict[tuple[int, int], list[np.ndarray]] = defaultdict(list)  # (size, kept): positions of groups
-        for layout, budget, start in zip(layouts, budgets, starts[:-1], strict=True):
-            if everything(layout, budget):
-                self.certain.append(start + np.flatnonzero(~np.isin(layout.tile, ALWAYS)))
-            else:
-                for positions, kept in groups(layout, budget):
-                    self.rivals[len(positions), kept].append(start + positions)
-
-    def choose(self, scores: Float[Tensor, "tiles tokens"]) -> Int64[Tensor, "tiles widest"]:
-        """The patches that every tile is asked for; -1 is CLS. Rows are filled up with patch 0.
-
-        A blend's score is the blend of scores, as its feature is that of features.
-        """
-        device = scores.device
-        source, weight = torch.from_numpy(self.source).to(device), torch.from_numpy(self.weight).to(scores)
-        numbered = torch.nn.functional.pad(scores, (1, 0)).flatten()  # CLS has a number, if no score
-        blended = (numbered[source] * weight).sum(-1) if source.shape[1] > 1 else numbered[source[:, 0]]
-        chosen = [torch.from_numpy(np.concatenate(self.certain)).to(device)]
-        for (_, kept), groups_of_a_size in self.rivals.items():
-            positions = torch.from_numpy(np.stack(groups_of_a_size)).to(device)
-            chosen.append(positions.gather(1, select(blended[positions], kept)).flatten())
-        self._fed = torch.cat(chosen).sort().values  # in the stock model's order
-        self._weight = weight[self._fed]
-
-        needed, self._part = source[self._fed].unique(return_inverse=True)  # by tile, then raster order
-        self._tile = needed // (1 + self.tokens)
-        taken = self._tile.bincount(minlength=self.tiles)
-        self._place = torch.arange(len(needed), device=device) - (taken.cumsum(0) - taken)[self._tile]
-        indices = torch.zeros(self.tiles, int(taken.max()), dtype=torch.int64, device=device)
-        indices[self._tile, self._place] = needed % (1 + self.tokens) - 1
-        return indices
+    tokens: int  # patches of a tile
+    starts: list[int]  # of each picture, and the end: its first position
+    firsts: list[int]  # its first tile, among all tiles
+    tile: Int[np.ndarray, "positions"]  # among the tiles of its picture; or a mark
+    place: Int[np.ndarray, "positions 2"]
+    source: Int[np.ndarray, "positions parts"]
+    weight: Float[np.ndarray, "positions parts"]
+    certain: Int[np.ndarray, "certain"]  # positions that are fed whatever is in the pictures
+    rivals: dict[tuple[int, int], Int[np.ndarray, "groups size"]]  # by size and count: that many of each row are fed
+    lengths: list[int]  # tokens fed of each picture
 
     @property
-    def filled_up(self) -> Bool[Tensor, "tiles widest"]:
-        """Where `choose` returned an index that nobody asked for."""
-        asked = torch.zeros(self.tiles, int(self._place.max()) + 1, dtype=torch.bool, device=self._tile.device)
-        asked[self._tile, self._place] = True
-        return ~asked
+    def tiles(self) -> int:
+        return self.firsts[-1]
 
-    def feed(
-        self,
-        features: Float[Tensor, "tiles widest dim"],
-        project: Callable[[Tensor], Tensor],
-        newline: Float[Tensor, "language"] | None,
-        blend_projected: bool,
-    ) -> list[Float[Tensor, "length language"]]:
-        """What the language model is fed of each picture, of the features that `choose` asked for."""
-        tokens = features[self._tile, self._place]  # needed dim
-        if self.source.shape[1] == 1:
-            tokens = project(tokens[self._part[:, 0]])
-        elif blend_projected:
-            tokens = self._blend(project(tokens))
+
+def plan(layouts: Sequence[Layout], budgets: Sequence[Budget], tokens: int, method: Method) -> Plan:
+    """Of pictures with these layouts and budgets; `tokens` patches a tile."""
+    starts = np.cumsum([0, *(len(layout.tile) for layout in layouts)])
+    firsts = np.cumsum([0, *(layout.tiles for layout in layouts)])
+    source, weight = widened(layouts)
+    certain, rivals, lengths = [], defaultdict(list), []
+    for layout, budget, start in zip(layouts, budgets, starts[:-1], strict=True):
+        if everything(layout, budget):
+            competitions, sure = [], np.arange(len(layout.tile))
         else:
-            tokens = project(self._blend(tokens))
-        if newline is not None:
-            is_newline = torch.from_numpy(self.newline).to(features.device)[self._fed]
-            tokens = torch.where(is_newline[:, None], newline.to(tokens), tokens)
-        return list(tokens.split(self.lengths))
+            competitions = groups(layout, budget, method.whole_picture)
+            sure = np.flatnonzero(np.isin(layout.tile, ALWAYS))
+        certain.append(start + sure)
+        for positions, kept in competitions:
+            rivals[len(positions), kept].append(start + positions)
+        lengths.append(len(sure) + sum(kept for _, kept in competitions))
+    return Plan(
+        tokens,
+        starts.tolist(),
+        firsts.tolist(),
+        np.concatenate([layout.tile for layout in layouts]),
+        np.concatenate([layout.place for layout in layouts]),
+        source + np.repeat(firsts[:-1], np.diff(starts))[:, None] * (1 + tokens),
+        weight,
+        np.concatenate(certain),
+        {key: np.stack(rows) for key, rows in rivals.items()},
+        lengths,
+    )
 
-    def _blend(self, tokens: Float[Tensor, "needed dim"]) -> Float[Tensor, "fed dim"]:
+
+class Rivals(NamedTuple):
+    """Competitions of one size, and how they ended."""
+
+    positions: Int64[Tensor, "groups size"]
+    seen: Seen
+    choice: Choice
+
+    @property
+    def fed(self) -> Int64[Tensor, "groups kept"]:
+        """The position where each fed token goes: its own, or for a mixture that of the token before it at least.
+
+        So that the order of a method that mixes is kept, and what is fed stays in the order of the stock model.
+        """
+        own = self.positions.gather(1, self.choice.indices.clamp(min=0).long())
+        own = torch.where(self.choice.indices < 0, self.positions[:, :1], own)
+        return own.cummax(1).values if self.choice.weights is not None else own
+
+
+def choose(plan: Plan, looked: Looked, project: Callable[[Any], Tensor], blend_projected: bool) -> list[Rivals]:
+    """Ask the method about every competition. `blend_projected`: tokens are blended after the projector, not before."""
+    method, seen = looked.method, looked.seen
+    blended = plan.source.shape[1] > 1
+    if blended and blend_projected and method.merges and seen.projected is None:
+        seen = seen._replace(projected=project(seen.features))  # what is mixed there
+    ended = []
+    for (_, kept), rows in plan.rivals.items():
+        of_rows = _of(plan, rows, seen)
+        if blended and not blend_projected and seen.projected is not None:
+            of_rows = of_rows._replace(projected=project(of_rows.features))
+        positions = torch.from_numpy(rows).to(seen.tile.device)
+        ended.append(Rivals(positions, of_rows, method.choose(verbs, of_rows, kept)))
+    return ended
+
+
+def _of(plan: Plan, rows: Int[np.ndarray, "groups size"], seen: Seen) -> Seen:
+    """What was seen of all tiles, for the tokens of competitions; of a blend the blend of it."""
+    device = seen.tile.device
+    source, weight = (torch.from_numpy(x[rows]).to(device) for x in (plan.source, plan.weight))  # groups size parts
+    patches = source - 1 - source // (1 + plan.tokens)
+
+    def blend(field: Tensor) -> Tensor:
+        parts = field.flatten(0, 1)[patches]  # groups size parts ...
+        if parts.shape[2] == 1:
+            return parts[:, :, 0]
+        return (parts * weight.view(*weight.shape, *[1] * (parts.dim() - 3))).sum(2).to(field.dtype)
+
+    fields = {name: blend(field) for name, field in seen._asdict().items() if field is not None}
+    places, tile = (torch.from_numpy(x[rows]).to(device) for x in (plan.place, plan.tile))
+    return Seen(**{**fields, "places": places, "tile": tile})
+
+
+def feed(
+    plan: Plan,
+    looked: Looked,
+    ended: Sequence[Rivals],
+    project: Project,
+    newline: Float[Tensor, "language"] | None,
+    blend_projected: bool,
+) -> tuple[list[Float[Tensor, "length language"]], Pruned]:
+    """What the language model is fed of each picture, and what was taken of every tile for that."""
+    certain = torch.from_numpy(plan.certain).to(looked.seen.tile.device)
+    fed, order = torch.cat([certain, *(rivals.fed.flatten() for rivals in ended)]).sort(stable=True)
+    if not looked.method.merges:
+        tokens, table, features = _copies(plan, looked, fed, project, newline, blend_projected)
+        return list(tokens.split(plan.lengths)), Pruned(features, table, _scores(plan, ended, fed.device))
+    mixed = [_mixtures(plan, looked, rivals, project, blend_projected) for rivals in ended]
+    if len(certain):
+        mixed = [_copies(plan, looked, certain, project, newline, blend_projected)[0], *mixed]
+    anchors = torch.from_numpy(plan.source[:, 0]).to(fed.device)[fed]
+    table = _by_tile(plan, anchors.unique()).table
+    pruned = Pruned(looked.finish(table), table, _scores(plan, ended, fed.device))
+    return list(torch.cat(mixed)[order].split(plan.lengths)), pruned
+
+
+def _mixtures(
+    plan: Plan, looked: Looked, rivals: Rivals, project: Project, blend_projected: bool
+) -> Float[Tensor, "fed language"]:
+    seen, choice = rivals.seen, rivals.choice
+    if looked.method.merges_projected or (blend_projected and plan.source.shape[1] > 1):
+        return combine(verbs, seen.projected, choice).flatten(0, 1)
+    cls = None
+    if looked.method.feeds_cls:  # that of the first tile
+        tile = torch.from_numpy(plan.source[:, 0] // (1 + plan.tokens)).to(choice.indices.device)
+        of_tiles = looked.finish(torch.full_like(looked.seen.tile[:, :1], -1))[:, 0]
+        cls = of_tiles[tile[rivals.positions[:, 0]]]
+    return project(combine(verbs, seen.features, choice, cls)).flatten(0, 1)
+
+
+def _copies(
+    plan: Plan,
+    looked: Looked,
+    fed: Int64[Tensor, "fed"],
+    project: Project,
+    newline: Float[Tensor, "language"] | None,
+    blend_projected: bool,
+) -> tuple[Float[Tensor, "fed language"], Int64[Tensor, "tiles widest"], Float[Tensor, "tiles widest dim"]]:
+    """The tokens at these positions; the encoder finishes only those that they are made of."""
+    source, weight = (torch.from_numpy(x).to(fed.device)[fed] for x in (plan.source, plan.weight))
+    needed, part = source.unique(return_inverse=True)  # by tile, then raster order
+    place = _by_tile(plan, needed)
+    features = looked.finish(place.table)
+    tokens = features[place.tile, place.column]  # needed dim
+
+    def blend(tokens: Float[Tensor, "needed dim"]) -> Float[Tensor, "fed dim"]:
         """In float32 at least, as torch's pooling and interpolation do."""
-        return (tokens[self._part] * self._weight[:, :, None]).sum(1).to(tokens.dtype)
+        return (tokens[part] * weight[:, :, None]).sum(1).to(tokens.dtype)
+
+    if source.shape[1] == 1:
+        tokens = project(tokens[part[:, 0]])
+    else:
+        tokens = blend(project(tokens)) if blend_projected else project(blend(tokens))
+    if newline is not None:
+        is_newline = torch.from_numpy(np.isin(plan.tile, (NEWLINE, END))).to(fed.device)[fed]
+        tokens = torch.where(is_newline[:, None], newline.to(tokens), tokens)
+    return tokens, place.table, features
+
+
+class ByTile(NamedTuple):
+    """Where the encoder's tokens stand in a table with a row for each tile."""
+
+    tile: Int64[Tensor, "needed"]
+    column: Int64[Tensor, "needed"]
+    table: Int64[Tensor, "tiles widest"]  # patches; -1 is CLS, and where nothing stands
+
+
+def _by_tile(plan: Plan, needed: Int64[Tensor, "needed"]) -> ByTile:
+    """`needed` are numbers of tokens, ascending."""
+    tile = needed // (1 + plan.tokens)
+    taken = tile.bincount(minlength=plan.tiles)
+    column = torch.arange(len(needed), device=needed.device) - (taken.cumsum(0) - taken)[tile]
+    table = torch.full((plan.tiles, int(taken.max())), -1, device=needed.device)
+    table[tile, column] = needed % (1 + plan.tokens) - 1
+    return ByTile(tile, column, table)
+
+
+def _scores(plan: Plan, ended: Sequence[Rivals], device: torch.device) -> Float[Tensor, "tiles tokens"]:
+    """Of every patch; of one that did not compete NaN, of one that is in several blends that of the last of them."""
+    table = torch.full((plan.tiles * plan.tokens,), torch.nan, device=device)
+    for rivals in ended:
+        source = torch.from_numpy(plan.source).to(device)[rivals.positions]
+        patches = source - 1 - source // (1 + plan.tokens)
+        table[patches] = rivals.choice.scores.to(table)[:, :, None].expand(patches.shape)
+    return table.view(plan.tiles, plan.tokens)

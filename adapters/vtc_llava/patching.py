@@ -1,12 +1,13 @@
 """One call that prunes a live LLaVA and its processor, and one that loads such a pair."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 from transformers import AutoConfig, AutoProcessor
 
-from vtc_torch import PrunedEncoder, loading
+from vtc_core.methods import Method, either
+from vtc_torch import loading, towers
+from vtc_torch.encoder import walk_of
 
 from .families import checked, family_of, settings_of
 from .family import check_processor
@@ -19,18 +20,18 @@ def patch(
     model: Any,
     processor: Any,
     keep: SupportsIndex | None = None,
-    layers: SupportsIndex | Sequence[SupportsIndex] = 3,
-    reduce: str = "sum",
+    layers: SupportsIndex | Sequence[SupportsIndex] | None = None,
+    reduce: str | None = None,
     *,
     total: SupportsIndex | None = None,
-    signal: str = "cls",
+    method: Method | str | Mapping[str, Any] | None = None,
 ) -> Handle:
     """Prune the visual tokens of `model` from now on, in place, these two instances only.
 
     Modifications:
-    - `model.model.get_image_features` (and `get_video_features`) runs a `vtc_torch.PrunedEncoder` around the model's
-      own tower, then the model's own projector, and packs what was kept; `model.model.get_placeholder_mask` explains
-      a prompt that the patched processor did not write;
+    - `model.model.get_image_features` (and `get_video_features`) walks through the model's own tower as
+      `vtc_torch.PrunedEncoder` does, then through its own projector, and packs what was chosen;
+      `model.model.get_placeholder_mask` explains a prompt that the patched processor did not write;
     - `processor.replace_image_token` (and `replace_video_token`) writes as many placeholders, so ids, mask, cache and
       positions are short and consistent. Position ids are compact, as in the published VTC-CLS code;
     - `model.config.vtc` holds the settings: saved with the model, and read by `load`.
@@ -41,8 +42,9 @@ def patch(
         keep: tokens kept of a tile (of a picture where that is one tile, of a frame of a video), in [1, tokens]; all of
             them gives the unpatched logits.
         total: instead of `keep`, tokens kept of a picture of several tiles, or of a video. See `vtc_llava.budget`.
-        layers, reduce: the ensemble, see `vtc_core.resolve_layers` and `vtc_core.score`.
-        signal: 'cls'; or 'received' for towers without CLS, which is a different method, see `vtc_torch.PrunedEncoder`.
+        method: how tokens are chosen: a name with parameters ("visionzip:contextual=10"), or a value of
+            `vtc_core.methods`; VTC-CLS when None. Towers without CLS need one that does without ("received").
+        layers, reduce: shorthands for `method=VtcCls(layers, reduce)`.
 
     Raises:
         ValueError: a family, tower or setting that is not supported, `keep` or `layers` out of range, a pair that is
@@ -52,7 +54,7 @@ def patch(
     if not isinstance(model, family.model):
         raise TypeError(f"model must be a {family.model.__name__}, got {type(model).__name__}")
     config = model.config
-    chosen = checked(family, config, keep, total, layers, reduce, signal)
+    settings = checked(family, config, keep, total, either(None, method, layers, reduce))
     check_processor(family, config, processor)
     for instance, name in ((model, "model"), (processor, "processor")):
         if "vtc" in vars(instance):
@@ -60,12 +62,11 @@ def patch(
                 f"this {name} is already patched ({instance.vtc.settings.budget}): undo that first, with its handle's "
                 "undo()"
             )
-    made = loading.feature_layer(config)
-    encoders: dict[str, PrunedEncoder] = {}
-    for tower in dict.fromkeys(family.towers.values()):  # the same encoder for pictures and videos, or one for each
-        encoder = PrunedEncoder(getattr(model.model, tower), chosen.keep or 1, layers, reduce, made, signal)
-        encoders |= {kind: encoder for kind, name in family.towers.items() if name == tower}
-    handle = Handle(model, processor, family, chosen, encoders, family.layouts(config))
+    handle: Any = None
+    for name in dict.fromkeys(family.towers.values()):  # as they are now: a tower may be another than configured
+        size = towers.size_of_tower(getattr(model.model, name), settings.method)
+        walk = walk_of(*size, settings.keep or 1, settings.method, loading.feature_layer(config))
+        handle = Handle(model, processor, family, settings, walk, size.tokens, family.layouts(config))
     handle.install(list(_overrides(handle)))
     return handle
 
@@ -77,7 +78,7 @@ def load(
     reduce: str | None = None,
     *,
     total: SupportsIndex | None = None,
-    signal: str | None = None,
+    method: Method | str | Mapping[str, Any] | None = None,
     **model_kwargs: Any,
 ) -> tuple[Any, Any]:
     """A patched (model, processor) from a folder or hub id, in eval mode; the handle is `model.vtc`.
@@ -91,13 +92,13 @@ def load(
     """
     hub_kwargs = loading.hub_kwargs(model_kwargs)
     config = AutoConfig.from_pretrained(path_or_id, **hub_kwargs)
-    given = {"keep": keep, "total": total, "layers": layers, "reduce": reduce, "signal": signal}
+    given = {"keep": keep, "total": total, "method": method, "layers": layers, "reduce": reduce}
     settings = settings_of(config, path_or_id, given)  # refusals before gigabytes are read
     processor = AutoProcessor.from_pretrained(path_or_id, **hub_kwargs)
     family = family_of(config, path_or_id)
     model, info = family.model.from_pretrained(path_or_id, output_loading_info=True, **model_kwargs)
     loading.require_all(info, f"{path_or_id} lacks tensors of the model")
-    patch(model.eval(), processor, **asdict(settings))
+    patch(model.eval(), processor, settings.keep, total=settings.total, method=settings.method)
     return model, processor
 
 

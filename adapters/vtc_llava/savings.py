@@ -4,10 +4,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vtc_torch import PrunedEncoder
+from vtc_core.methods import Method, spelled
+from vtc_torch.towers import size_of_config
 
 from .budget import Budget, fed
 from .geometry import Layout
+from .settings import Settings
 
 
 class Description(NamedTuple):
@@ -15,9 +17,8 @@ class Description(NamedTuple):
 
     family: str
     tower: str
-    layers: tuple[int, ...]  # of the tower, ensembled
-    reduce: str
-    signal: str
+    method: Method
+    layers: tuple[int, ...]  # of the tower, that the method looks at
     budget: Budget
     tokens_before: int
     tokens_after: int
@@ -31,7 +32,7 @@ class Description(NamedTuple):
             (
                 f"family        {self.family}",
                 f"tower         {self.tower}",
-                f"scored by     layers {self.layers}, reduce={self.reduce!r}, signal={self.signal!r}",
+                f"method        {spelled(self.method)}" + (f", layers {self.layers}" if self.layers else ""),
                 f"tokens        {self.tokens_before} -> {self.tokens_after} ({self.budget})",
                 f"prefill       {_short(self.flops_before)} -> {_short(self.flops_after)} FLOPs "
                 f"({_short(self.flops_before - self.flops_after)} saved)",
@@ -74,7 +75,9 @@ def decoder(text_config: Any) -> Decoder:
     )
 
 
-def describe(config: Any, dtype: torch.dtype, layout: Layout, budget: Budget, encoder: PrunedEncoder) -> Description:
+def describe(
+    config: Any, dtype: torch.dtype, layout: Layout, settings: Settings, layers: tuple[int, ...]
+) -> Description:
     """The costs of one picture or video, `layout`, in a model of this configuration and dtype.
 
     For n visual tokens, without the text around them, in a decoder of L layers with hidden size D, intermediate size M,
@@ -87,15 +90,15 @@ def describe(config: Any, dtype: torch.dtype, layout: Layout, budget: Budget, en
     tokens and a text of t tokens is left out too: 4 n t H d a layer more before, and after.
     """
     language = decoder(config.get_text_config())
-    before, after = len(layout.tile), fed(layout, budget)
+    before, after = len(layout.tile), fed(layout, settings.budget)
     tower = config.vision_config
+    tokens = size_of_config(tower).tokens
     return Description(
         family=config.model_type,
-        tower=f"{tower.model_type}, {tower.num_hidden_layers} layers, {encoder.tokens} patch tokens a tile",
-        layers=encoder.layers,
-        reduce=encoder.reduce,
-        signal=encoder.signal,
-        budget=budget,
+        tower=f"{tower.model_type}, {tower.num_hidden_layers} layers, {tokens} patch tokens a tile",
+        method=settings.method,
+        layers=layers,
+        budget=settings.budget,
         tokens_before=before,
         tokens_after=after,
         flops_before=language.flops(before),

@@ -1,21 +1,20 @@
 """The settings of a patch, as a saved configuration holds them under its key `vtc`."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any, SupportsIndex
+from dataclasses import dataclass
+from typing import Any
+
+from vtc_core.methods import Method, either, method_of, saved
 
 from .budget import Budget
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The arguments of `patch`, in plain numbers and words."""
+    """How many tokens are fed, and the method that chooses them."""
 
     keep: int | None
     total: int | None
-    layers: int | tuple[int, ...]
-    reduce: str
-    signal: str
+    method: Method
 
     @property
     def budget(self) -> Budget:
@@ -23,29 +22,40 @@ class Settings:
 
     def saved(self) -> dict[str, Any]:
         """For a config.json."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        numbers = {name: value for name, value in (("keep", self.keep), ("total", self.total)) if value is not None}
+        return {**numbers, "method": saved(self.method)}
 
 
-def plain(layers: SupportsIndex | Sequence[SupportsIndex]) -> int | tuple[int, ...]:
-    """Checked `layers` as Python's own integers."""
-    return tuple(map(int, layers)) if isinstance(layers, Sequence) else int(layers)
+KEYS = ("keep", "total", "method", "layers", "reduce", "signal")  # the last three as vtc 0.1 saved them
 
 
 def restored(config: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """Arguments of `patch`: what was given (is not None), else what `config.vtc` holds, else nothing.
+    """`keep`, `total` and `method`: what was given (is not None), else what `config.vtc` holds, else the default.
 
-    `keep` and `total` exclude each other: one that is given replaces the saved one, whichever that is.
+    `keep` and `total` exclude each other: one that is given replaces the saved one, whichever that is. `layers` and
+    `reduce` are of VTC-CLS; given, they change the saved method if it is that, and replace it otherwise.
     """
-    saved = getattr(config, "vtc", None) or {}
-    known = {field.name for field in fields(Settings)}
-    if not isinstance(saved, dict) or not set(saved) <= known:
-        raise ValueError(f"the key vtc in the config of {name} must hold some of {sorted(known)}, got {saved!r}")
+    held = getattr(config, "vtc", None) or {}
+    if not isinstance(held, dict) or not set(held) <= set(KEYS):
+        raise ValueError(f"the key vtc in the config of {name} must hold some of {sorted(KEYS)}, got {held!r}")
     given = {key: value for key, value in given.items() if value is not None}
+    budgets = {key: value for source in (given, held) for key, value in source.items() if key in ("keep", "total")}
     if {"keep", "total"} & set(given):
-        saved = {key: value for key, value in saved.items() if key not in ("keep", "total")}
-    elif not {"keep", "total"} & set(saved):
+        budgets = {key: value for key, value in given.items() if key in budgets}
+    if not budgets:
         raise ValueError(
             f"keep or total is needed: {name} holds no settings of its own (a patched pair that was saved does, "
             "under the key vtc of its config)"
         )
-    return {**saved, **given}
+    method = either(_held(held), given.get("method"), given.get("layers"), given.get("reduce"))
+    return {"keep": budgets.get("keep"), "total": budgets.get("total"), "method": method}
+
+
+def _held(held: dict[str, Any]) -> Method | None:
+    """The saved method, in the words of this version or of 0.1."""
+    if "method" in held:
+        return method_of(held["method"])
+    given = {key: held[key] for key in ("layers", "reduce") if key in held}
+    if held.get("signal", "cls") == "received":
+        return method_of({"name": "received", **given})
+    return method_of({"name": "vtc-cls", **given}) if given else None

@@ -110,7 +110,11 @@ class Walk(NamedTuple):
         return finish
 
     def _seen(
-        self, notes: Notes, hidden: Hidden, features: Hidden | None = None, project: Project | None = None
+        self,
+        notes: Notes,
+        hidden: Hidden,
+        features: Float[Tensor, "batch length features"] | None = None,
+        project: Project | None = None,
     ) -> Seen:
         batch, tokens = hidden.shape[0], hidden.shape[1] - notes.first
         side = math.isqrt(tokens)

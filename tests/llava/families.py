@@ -205,7 +205,7 @@ class Case(NamedTuple):
 
     make: Callable[[], tuple[Any, Any]]
     tokens: int = 36  # of a tile
-    signal: str = "cls"
+    method: str = "vtc-cls"
     videos: bool = False
     total: bool = False
 
@@ -220,12 +220,12 @@ FAMILIES = {
     "bakllava": Case(bakllava),
     "llava of qwen2": Case(llava_qwen2),
     "llava of several layers": Case(llava_several_layers),
-    "llava of siglip": Case(llava_siglip, tokens=25, signal="received"),
+    "llava of siglip": Case(llava_siglip, tokens=25, method="received"),
     "vipllava": Case(vipllava),
     "llava_next": Case(llava_next, total=True),
-    "llava_next of siglip": Case(llava_next_siglip, signal="received", total=True),
+    "llava_next of siglip": Case(llava_next_siglip, method="received", total=True),
     "llava_next_video": Case(llava_next_video, videos=True, total=True),
-    "llava_next_video of siglip": Case(llava_next_video_siglip, signal="received", videos=True, total=True),
+    "llava_next_video of siglip": Case(llava_next_video_siglip, method="received", videos=True, total=True),
     "video_llava": Case(video_llava, videos=True, total=True),
-    "llava_onevision": Case(llava_onevision, tokens=25, signal="received", videos=True, total=True),
+    "llava_onevision": Case(llava_onevision, tokens=25, method="received", videos=True, total=True),
 }

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from vtc_llava.budget import Budget, budget, everything, fed, groups
 from vtc_llava.geometry import anyres, frames, one_tile
 
-PINPOINTS = [[24, 48], [48, 24], [48, 48], [72, 24], [24, 72]]
+PINPOINTS = ((24, 48), (48, 24), (48, 48), (72, 24), (24, 72))
 SIZES = st.tuples(st.integers(1, 300), st.integers(1, 300))
 
 

@@ -17,7 +17,7 @@ TOWERS = ("vision_tower", "image_tower", "video_tower")
 
 
 def patched(case, pair, **budget):
-    return vtc_llava.patch(*pair, **budget, signal=case.signal)
+    return vtc_llava.patch(*pair, **budget, method=case.method)
 
 
 def bare(x):
@@ -85,7 +85,7 @@ def test_undo_restores_everything(family):
     for budget in [{"keep": 5}, {"total": 17}][: 1 + case.total]:
         with patched(case, (model, processor), **budget) as handle:
             assert trace(model, processor) != before
-            assert model.config.vtc["signal"] == case.signal
+            assert model.config.vtc["method"]["name"] == case.method
             assert handle.encoder.tower in [getattr(model.model, name, None) for name in TOWERS]
         assert trace(model, processor) == before
         assert "undone" in repr(handle)
@@ -163,5 +163,5 @@ def test_labels_give_a_loss_and_gradients_through_every_tower(family, budget):
     loss = model(**inputs, labels=inputs["input_ids"].masked_fill(visual, -100)).loss
     loss.backward()
     assert loss.isfinite()
-    for tower in {encoder.tower for encoder in model.vtc.encoders.values()}:
+    for tower in {model.vtc.tower(kind) for kind in model.vtc.family.towers}:
         assert tower.encoder.layers[0].mlp.fc1.weight.grad.abs().sum() > 0

@@ -46,7 +46,7 @@ def fed(layout, values, newline):
 @given(size=SIZES)
 @awkward
 def test_llava_next_is_packed_as_the_stock_model_does(size):
-    layout = anyres(*size, side=24, image_size=336, pinpoints=NEXT)
+    layout = anyres(*size, side=24, image_size=336, pinpoints=tuple(map(tuple, NEXT)))
     assert layout.tiles == image_size_to_num_patches(size, NEXT, 336)
     index = torch.arange(layout.tiles * 576.0).reshape(layout.tiles, 576, 1)
     expected, _ = LlavaNextModel.pack_image_features(
@@ -62,7 +62,7 @@ def test_llava_next_is_packed_as_the_stock_model_does(size):
 @given(size=SIZES)
 @awkward
 def test_llava_onevision_is_packed_as_the_stock_model_does(size):
-    layout = anyres(*size, side=27, image_size=384, pinpoints=ONEVISION, max_tiles=9)
+    layout = anyres(*size, side=27, image_size=384, pinpoints=tuple(map(tuple, ONEVISION)), max_tiles=9)
     values = torch.randn(layout.tiles, 729, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(size[0]))
     stock = LlavaOnevisionModel.pack_image_features
     expected, _ = stock(config(384, ONEVISION), [values], [size], torch.full((2,), 7.0).double(), "anyres_max_9")
@@ -77,12 +77,12 @@ def test_there_are_as_many_as_the_stock_processors_count(size):
     pixels = SimpleNamespace(image_grid_pinpoints=NEXT)
     stock: Any = SimpleNamespace(image_processor=pixels, patch_size=14, num_additional_image_tokens=0)
     stock._get_unpadded_features = LlavaNextProcessor._get_unpadded_features.__get__(stock)
-    layout = anyres(*size, side=24, image_size=336, pinpoints=NEXT)
+    layout = anyres(*size, side=24, image_size=336, pinpoints=tuple(map(tuple, NEXT)))
     assert len(layout.tile) == LlavaNextProcessor._get_number_of_features(stock, height, width, 336, 336)
     stock.image_processor = SimpleNamespace(image_grid_pinpoints=ONEVISION)
     stock.num_image_tokens, stock.vision_aspect_ratio = 729, "anyres_max_9"
     stock._get_unpadded_features = LlavaOnevisionProcessor._get_unpadded_features.__get__(stock)
-    layout = anyres(*size, side=27, image_size=384, pinpoints=ONEVISION, max_tiles=9)
+    layout = anyres(*size, side=27, image_size=384, pinpoints=tuple(map(tuple, ONEVISION)), max_tiles=9)
     assert len(layout.tile) == LlavaOnevisionProcessor._get_number_of_features(stock, height, width, 384, 384)
 
 
@@ -106,7 +106,7 @@ def test_one_tile_is_its_patches_in_raster_order():
 
 
 def test_a_picture_among_several_of_llava_onevision_is_one_tile_and_a_newline():
-    layout = anyres(300, 500, alone=False, side=2, image_size=8, pinpoints=[[8, 16]], max_tiles=9)
+    layout = anyres(300, 500, alone=False, side=2, image_size=8, pinpoints=((8, 16),), max_tiles=9)
     assert (layout.tiles, layout.tile.tolist()) == (1, [0, 0, 0, 0, NEWLINE])
 
 
@@ -140,12 +140,12 @@ def test_frames_of_llava_onevision_are_shrunk_as_the_stock_model_does(side):
 
 def test_a_blend_competes_in_the_tile_in_which_its_centre_lies():
     """Two tiles of 4 x 4 side by side (and a base tile), 4 x 8 patches shrunk to 2 x 5: one column is of both."""
-    layout = anyres(16, 32, side=4, image_size=16, pinpoints=[[16, 32]], max_tiles=1)
+    layout = anyres(16, 32, side=4, image_size=16, pinpoints=((16, 32),), max_tiles=1)
     rows, columns = (int(n // math.sqrt(2)) for n in (4, 8))
     assert (rows, columns) == (2, 5)
     row = layout.tile[16:].reshape(rows, columns + 1)[0].tolist()
     assert row == [1, 1, 2, 2, 2, NEWLINE]  # centres at 0.3, 1.9, 3.5, 5.1, 6.7 of patches 0 to 7
-    upright = anyres(32, 16, side=4, image_size=16, pinpoints=[[32, 16]], max_tiles=1)
+    upright = anyres(32, 16, side=4, image_size=16, pinpoints=((32, 16),), max_tiles=1)
     assert upright.tile[16:].reshape(columns, rows + 1)[:, 0].tolist() == [1, 1, 2, 2, 2]
     values = torch.arange(32.0).reshape(1, 1, 4, 8)
     expected = interpolate(values, [rows, columns], mode="bilinear")[0, 0, 0]

@@ -188,7 +188,7 @@ def test_undo_restores_both_and_another_patch_works(pair, leave):
     elif leave == "with":
         with vtc_llava.patch(model, processor, keep=5) as handle:
             assert tokenized(processor, "one")["input_ids"].shape[1] == 5 + 5
-            assert "keep=5 of 36, layers=(1, 2, 3)" in repr(handle)
+            assert "keep=5 of 36, method='vtc-cls'" in repr(handle)
     else:
         with pytest.raises(RuntimeError), vtc_llava.patch(model, processor, keep=5):
             raise RuntimeError

@@ -33,8 +33,8 @@ def test_a_row_is_what_the_familys_tests_are(family):
     row = dict(zip(HEAD, TABLE[family], strict=True))
     for column, supported in expected.items():
         assert row[column] == ("yes" if supported else "no"), column
-    received = any(case.signal == "received" for case in cases)
-    assert row["tower without CLS"] == ('`signal="received"`' if received else "no")
+    received = any(case.method == "received" for case in cases)
+    assert row["tower without CLS"] == ('`method="received"`' if received else "no")
 
 
 def test_the_tests_that_it_names_are_there():

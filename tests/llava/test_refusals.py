@@ -45,10 +45,18 @@ def full(make):
     return with_config(make(), vision_feature_select_strategy="full")
 
 
-RECEIVED = {"signal": "received", "layers": 1}
+RECEIVED = {"method": "received:layers=1"}
 CASES = {  # how the pair is made, arguments besides keep=5, what is raised
-    "siglip": (siglip, {}, r'ValueError: .*\(siglip_vision_model\) has no CLS token, .*: pass signal="received"'),
-    "onevision": (llava_onevision, {}, r'ValueError: .*_model\) has no CLS token, .*: pass signal="received"'),
+    "siglip": (
+        siglip,
+        {},
+        r"ValueError: .*\(siglip_vision_model\) has no CLS token, .* a method that does without \(.*received",
+    ),
+    "onevision": (
+        llava_onevision,
+        {},
+        r"ValueError: .*_model\) has no CLS token, .* a method that does without \(.*received",
+    ),
     "siglip's first token": (siglip, RECEIVED, "ValueError: .*must be 'full' for a tower without CLS, got 'default'"),
     "vipllava of siglip": (vipllava_of_siglip, RECEIVED, "ValueError: .*must be 'full' for a tower without CLS"),
     "video of siglip": (video_of_siglip, RECEIVED, "ValueError: the towers of 'video_llava' must have CLS"),
@@ -71,7 +79,7 @@ CASES = {  # how the pair is made, arguments besides keep=5, what is raised
     "layers": (llava, {"layers": 5}, r"ValueError: layers must be an integer in \[1, 4\]"),
     "layers of several": (vipllava, {"layers": [4]}, "ValueError: layer 4 comes after the feature layer"),
     "reduce": (llava, {"reduce": "avg"}, "ValueError: reduce must be one of"),
-    "signal": (llava, {"signal": "query"}, "ValueError: signal must be one of 'cls', 'received', got 'query'"),
+    "method": (llava, {"method": "query"}, "ValueError: method must be one of vtc-cls, .*, got 'query'"),
     "neither": (llava, {"keep": None}, "ValueError: exactly one of keep .* and total .* is needed, got neither"),
     "both": (llava_next, {"total": 6}, "ValueError: exactly one of .* is needed, got keep=5 and total=6"),
     "total of a tile": (
@@ -126,11 +134,11 @@ def test_refusals_leave_no_trace(case):
 def test_patching_twice_is_refused(family):
     case = FAMILIES[family]
     model, processor = case.make()
-    vtc_llava.patch(model, processor, keep=5, signal=case.signal)
+    vtc_llava.patch(model, processor, keep=5, method=case.method)
     with pytest.raises(ValueError, match=r"this model is already patched \(keep=5\): undo that first"):
-        vtc_llava.patch(model, processor, keep=7, signal=case.signal)
+        vtc_llava.patch(model, processor, keep=7, method=case.method)
     with pytest.raises(ValueError, match=r"this processor is already patched \(keep=5\)"):
-        vtc_llava.patch(case.make()[0], processor, keep=7, signal=case.signal)
+        vtc_llava.patch(case.make()[0], processor, keep=7, method=case.method)
     assert model.vtc.keep == 5
 
 
@@ -146,7 +154,7 @@ def test_patching_twice_is_refused(family):
 def test_features_of_other_layers_are_refused_while_patched(family, name):
     case = FAMILIES[family]
     model, processor = case.make()
-    vtc_llava.patch(model, processor, keep=5, signal=case.signal)
+    vtc_llava.patch(model, processor, keep=5, method=case.method)
     with pytest.raises(ValueError, match=f"{name} is fixed while patched: it must be .*, got 'other'"):
         model.model.get_image_features(None, **{name: "other"})
 

@@ -5,6 +5,7 @@ import torch
 from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 import vtc_llava
+from vtc_core.methods import VtcCls, method_of
 
 from .families import FAMILIES, llava, llava_next, llava_next_video, llava_qwen2
 
@@ -13,7 +14,7 @@ def test_llava_by_hand():
     """Hidden 32, intermediate 64, 2 layers, 4 heads of 8: 2 * 32 * (4 + 4) * 8 + 3 * 32 * 64 = 10240 a layer."""
     with vtc_llava.patch(*llava(), keep=5, layers=2) as handle:
         described = handle.describe(640, 480)
-    assert described[:5] == ("llava", "clip_vision_model, 5 layers, 36 patch tokens a tile", (2, 3), "sum", "cls")
+    assert described[:4] == ("llava", "clip_vision_model, 5 layers, 36 patch tokens a tile", VtcCls(2), (2, 3))
     assert (described.tokens_before, described.tokens_after) == (36, 5)
     assert described.flops_before == 2 * (2 * 36 * 10240 + 2 * 36 * 37 * 32)
     assert described.flops_after == 2 * (2 * 5 * 10240 + 2 * 5 * 6 * 32)
@@ -32,15 +33,15 @@ def test_grouped_heads_and_the_models_dtype():
 def test_the_size_of_a_picture_counts_where_it_has_tiles():
     """48 x 24 pixels: a base tile, two tiles, 6 newlines."""
     with vtc_llava.patch(*llava_next(), keep=5) as handle:
-        assert handle.describe(48, 24)[6:8] == (114, 15)
-        assert handle.describe(48, 48)[6:8] == (192, 25)
+        assert handle.describe(48, 24)[5:7] == (114, 15)
+        assert handle.describe(48, 48)[5:7] == (192, 25)
     with vtc_llava.patch(*llava_next(), total=20) as handle:
-        assert handle.describe(48, 48)[6:8] == (192, 20)
+        assert handle.describe(48, 48)[5:7] == (192, 20)
 
 
 def test_videos():
     with vtc_llava.patch(*llava_next_video(), keep=5) as handle:
-        assert handle.describe(24, 24, frames=8)[6:8] == (72, 40)
+        assert handle.describe(24, 24, frames=8)[5:7] == (72, 40)
 
 
 def test_llava_1_5_7b_by_hand():
@@ -63,7 +64,7 @@ def test_it_prints():
     assert lines == [
         "family        llava",
         "tower         clip_vision_model, 5 layers, 36 patch tokens a tile",
-        "scored by     layers (2, 3), reduce='sum', signal='cls'",
+        "method        vtc-cls:layers=2, layers (2, 3)",
         "tokens        36 -> 5 (keep=5)",
         "prefill       1.65 M -> 209 k FLOPs (1.44 M saved)",
         "KV cache      18.4 k -> 2.56 k bytes (15.9 k saved)",
@@ -74,10 +75,12 @@ def test_it_prints():
 def test_every_family_is_described(family):
     case = FAMILIES[family]
     model, processor = case.make()
-    with vtc_llava.patch(model, processor, keep=5, layers=1, reduce="max", signal=case.signal) as handle:
+    with vtc_llava.patch(
+        model, processor, keep=5, method={"name": case.method, "layers": 1, "reduce": "max"}
+    ) as handle:
         described = handle.describe(40, 30)
-        assert (described.layers, described.reduce) == ((handle.encoder.last,), "max")
+        assert described.layers == (handle.walk.last,)
         assert described.family == model.config.model_type
-        assert described.signal == case.signal
+        assert described.method == method_of({"name": case.method, "layers": 1, "reduce": "max"})
         assert 0 < described.tokens_after < described.tokens_before
         assert described.flops_after < described.flops_before

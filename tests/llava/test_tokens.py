@@ -46,10 +46,8 @@ def positions(scores, tile, keep: Any = None, total: Any = None, base=False):
     return sorted(best(whole, share) + best([i for i in tokens if tile[i] > 0], total - share))
 
 
-def scores_of(model, pixels, signal):
-    return PrunedEncoder(model.model.vision_tower, 1, feature_layer=model.config.vision_feature_layer, signal=signal)(
-        pixels
-    ).scores
+def scores_of(model, pixels, method):
+    return PrunedEncoder(model.model.vision_tower, 1, method, model.config.vision_feature_layer)(pixels).scores
 
 
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
@@ -61,11 +59,11 @@ def test_pictures_of_tiles(make, budget):
     inputs = processor.image_processor(asked, return_tensors="pt")
     with torch.no_grad():
         stock = model.model.get_image_features(**inputs).pooler_output
-        vtc_llava.patch(model, processor, **budget, signal=case.signal)
+        vtc_llava.patch(model, processor, **budget, method=case.method)
         kept = model.model.get_image_features(**inputs).pooler_output
         for n, size in enumerate(inputs["image_sizes"].tolist()):
             tiles = model.vtc.seen["image"][n].tiles
-            scores = scores_of(model, inputs["pixel_values"][n, :tiles], case.signal)
+            scores = scores_of(model, inputs["pixel_values"][n, :tiles], case.method)
             scores = stock_packed(model, scores[..., None], size)[:, 0].tolist()
             # A blend's tile cannot be had of the stock model; where nothing is blended the two are the same.
             tile = torch.arange(float(tiles))[:, None, None].expand(-1, case.tokens, 1)
@@ -88,8 +86,8 @@ def test_frames_of_videos(family, budget):
         stock = torch.cat([part.flatten(0, -2) for part in stock]).unflatten(0, (2, -1))  # by version one part or two
         tower = model.model.video_tower if family == "video_llava" else model.model.vision_tower
         layer = model.config.vision_feature_layer
-        scores = PrunedEncoder(tower, 1, feature_layer=layer, signal=case.signal)(pixels.flatten(0, 1)).scores
-        vtc_llava.patch(model, processor, **budget, signal=case.signal)
+        scores = PrunedEncoder(tower, 1, case.method, layer)(pixels.flatten(0, 1)).scores
+        vtc_llava.patch(model, processor, **budget, method=case.method)
         kept = model.model.get_video_features(pixels).pooler_output
         if family == "llava_next_video":
             scores = torch.nn.functional.avg_pool2d(scores.view(-1, 1, side, side), 2).flatten(1)
@@ -128,7 +126,7 @@ made = cache(lambda make: make())  # for many examples; patched and undone by ea
 def test_the_processor_promises_what_the_model_makes(family, height, width, budget):
     model, processor = made(FAMILIES[family].make)
     shown = picture(0, width, height)
-    with vtc_llava.patch(model, processor, **budget, signal=FAMILIES[family].signal), torch.no_grad():
+    with vtc_llava.patch(model, processor, **budget, method=FAMILIES[family].method), torch.no_grad():
         inputs = processor(text="USER: <image> what ? ASSISTANT:", images=shown, return_tensors="pt")
         promised = int((inputs["input_ids"] == IMAGE).sum())
         images = {name: inputs[name] for name in ("pixel_values", "image_sizes")}
@@ -143,7 +141,7 @@ def test_the_processor_promises_what_the_model_makes(family, height, width, budg
 def test_the_processor_promises_what_the_model_makes_of_videos(family, budget):
     case = FAMILIES[family]
     model, processor = case.make()
-    with vtc_llava.patch(model, processor, **budget, signal=case.signal) as handle, torch.no_grad():
+    with vtc_llava.patch(model, processor, **budget, method=case.method) as handle, torch.no_grad():
         inputs = encoded(processor, prompts(case)["batch of videos"])
         promised = (inputs["input_ids"] == VIDEO).sum(1).tolist()
         assert promised == [handle.describe(case.frame, case.frame, frames=3).tokens_after] * 2
