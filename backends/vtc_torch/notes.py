@@ -29,8 +29,8 @@ class Notes:
         self.keys: Float[Tensor, "batch tokens heads head_dim"] | None = None
 
     def take(self, attention: Any, query: Float[Tensor, "batch heads asking head_dim"], keys: Heads) -> None:
-        """Of one layer; `query` of CLS at least, or of all tokens where a signal needs them."""
-        with torch.no_grad():
+        """Of one layer; `query` of CLS at least, or of all tokens where a signal needs them. Autocast is off inside."""
+        with torch.no_grad(), torch.autocast(keys.device.type, enabled=False):
             for name, noted in self.signals.items():
                 noted.append(SIGNALS[name](self.method, query, keys, attention.scale, self.first))
         if "keys" in self.method.needs:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,7 +22,8 @@ def cls_attention(method: Method, query: Query, keys: Keys, scale: float, first:
 
 
 def cls_logits(method: Method, query: Query, keys: Keys, scale: float, first: int) -> Noted:
-    return (scale * (keys.float() @ query[:, :, :1].float().mT)).squeeze(-1).mean(1)[:, first:]
+    wide = torch.promote_types(query.dtype, torch.float32)
+    return (scale * (keys.to(wide) @ query[:, :, :1].to(wide).mT)).squeeze(-1).mean(1)[:, first:]
 
 
 def joint_attention(method: Method, query: Query, keys: Keys, scale: float, first: int) -> Noted:
