@@ -52,9 +52,7 @@ def read_tower(
         raise ValueError(f"{checkpoint.name} must have one tensor whose name ends in {_CLS}, it has {found}")
     dtype = _dtype(checkpoint, prefixes[0] + _CLS) if dtype is None else dtype
     unused = (rf"encoder\.layers\.{number}\..*" for number in range(useful, config.num_hidden_layers))
-    tower = nnx.eval_shape(
-        lambda: CLIPTower(config, attention=attention, dtype=dtype, useful=useful, rngs=nnx.Rngs(0))
-    )
+    tower = nnx.eval_shape(lambda: CLIPTower(config, attention=attention, dtype=dtype, useful=useful, rngs=nnx.Rngs(0)))
     return _read(checkpoint, tower, prefixes[0], "|".join((_UNUSED, *unused)), dtype)
 
 

@@ -126,11 +126,15 @@ class Walk(NamedTuple):
 
         return finish
 
-    def _features(self, states: dict[int, Hidden]) -> Hidden:
+    def _features(self, states: dict[int, Hidden]) -> Float[Array, "batch length features"]:
         return jnp.concatenate([states[number] for number in self.feature_layers], -1)
 
     def _seen(
-        self, notes: Notes, hidden: Hidden, features: Hidden | None = None, project: Project | None = None
+        self,
+        notes: Notes,
+        hidden: Hidden,
+        features: Float[Array, "batch length features"] | None = None,
+        project: Project | None = None,
     ) -> Seen:
         # The mean over heads of all layers at once: what XLA fuses is then what it fuses in `score`, bit for bit.
         signals = {name: jnp.moveaxis(mean(jnp.stack(noted), 2), 0, -1) for name, noted in notes.signals.items()}

@@ -18,6 +18,7 @@ import vtc_jax
 import vtc_tiny
 import vtc_torch
 from vtc_bench import costs
+from vtc_core.methods import VtcCls
 from vtc_jax import PrunedEncoder
 from vtc_jax.tower import CLIPTower, TowerConfig
 
@@ -26,7 +27,7 @@ from ..torch.eager import FEATURE_TOLERANCE, oracle
 
 def whole(folder, **settings) -> CLIPTower:
     """All layers of a checkpoint."""
-    return PrunedEncoder.from_pretrained(folder, 1, 1, feature_layer=-1, **settings).tower
+    return PrunedEncoder.from_pretrained(folder, 1, feature_layer=-1, **settings).tower
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,7 @@ def array(x: torch.Tensor) -> jax.Array:
 
 def check(encoder, tower, pixel_values, feature_layer=-2, call=None):
     """The encoder keeps what the oracle keeps, with the unpruned features."""
-    expected = oracle(tower, pixel_values, encoder.keep, encoder.layers, encoder.reduce, feature_layer)
+    expected = oracle(tower, pixel_values, encoder.keep, encoder.method, feature_layer)
     pruned = (call or encoder)(array(pixel_values))
     np.testing.assert_array_equal(pruned.indices, expected.indices)
     np.testing.assert_allclose(pruned.features, expected.features, rtol=0, atol=FEATURE_TOLERANCE)
@@ -63,18 +64,19 @@ def test_the_whole_tower_makes_the_hidden_states_of_transformers(towers):
 
 @pytest.mark.parametrize("layers", [1, 2, 4, (0,), (3, 0), (1, 2), (-2, -5)], ids=str)
 def test_s6_every_choice_of_layers(towers, layers):
-    check(PrunedEncoder(towers[1], 7, layers), towers[0], pixels(towers[0]))
+    check(PrunedEncoder(towers[1], 7, VtcCls(layers)), towers[0], pixels(towers[0]))
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])
 @pytest.mark.parametrize("keep", [1, 12, 36])
 def test_s8_every_reduce_and_keep(towers, reduce, keep):
-    check(PrunedEncoder(towers[1], keep, reduce=reduce), towers[0], pixels(towers[0]))
+    check(PrunedEncoder(towers[1], keep, VtcCls(reduce=reduce)), towers[0], pixels(towers[0]))
 
 
-@pytest.mark.parametrize("feature_layer", [-1, -4, 1, 3])
+@pytest.mark.parametrize("feature_layer", [-1, -4, 1, 3, (-2, -5, 1), (0, -2)], ids=str)
 def test_s6_every_feature_layer(towers, feature_layer):
-    check(PrunedEncoder(towers[1], 7, 1, feature_layer=feature_layer), towers[0], pixels(towers[0]), feature_layer)
+    encoder = PrunedEncoder(towers[1], 7, VtcCls(1), feature_layer)
+    check(encoder, towers[0], pixels(towers[0]), feature_layer)
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -99,7 +101,7 @@ def test_s8_gelu_other_heads_and_pixels_that_fill_no_patch(tmp_path):
     with torch.no_grad():  # so that scores are apart
         tower.embeddings.position_embedding.weight.mul_(25)
     tower.save_pretrained(tmp_path)
-    encoder = PrunedEncoder.from_pretrained(tmp_path, 5, 2)
+    encoder = PrunedEncoder.from_pretrained(tmp_path, 5, VtcCls(2))
     assert encoder.tokens == 25
     check(encoder, tower, pixels(tower), call=nnx.jit(encoder))
 
@@ -176,15 +178,15 @@ def test_the_work_is_that_of_the_cost_model(layers):
     g, pixel_values = costs.geometry_of(config), jax.ShapeDtypeStruct((2, 3, 24, 24), jnp.float32)
     traced = jax.make_jaxpr(lambda tower, x: tower(x))(tower, pixel_values)
     assert multiply_adds(traced.jaxpr) == 2 * costs.whole(g)
-    encoder = nnx.eval_shape(lambda: PrunedEncoder(CLIPTower(config, rngs=nnx.Rngs(0)), 5, layers))
+    encoder = nnx.eval_shape(lambda: PrunedEncoder(CLIPTower(config, rngs=nnx.Rngs(0)), 5, VtcCls(layers)))
     traced = jax.make_jaxpr(lambda encoder, x: encoder(x))(encoder, pixel_values)
-    without_cls_query = 0 if encoder.last in encoder.layers else 32 * 32
+    without_cls_query = 0 if encoder.walk.last in encoder.layers else 32 * 32
     rows = (len(encoder.layers) - 3) * 37 * 32
     assert multiply_adds(traced.jaxpr) == 2 * (costs.pruned(g, 5, 3) + rows - without_cls_query)
 
 
 def test_the_shipped_checkpoint_gives_what_torch_gives():
-    settings: dict[str, Any] = {"keep": 16, "layers": 3}
+    settings: dict[str, Any] = {"keep": 16, "method": "vtc-cls:layers=3"}
     pixel_values = torch.randn(3, 3, 96, 96, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         expected = vtc_torch.PrunedEncoder.from_pretrained(str(vtc_tiny.PATH), **settings)(pixel_values)
@@ -198,9 +200,9 @@ def test_the_shipped_checkpoint_gives_what_torch_gives():
     ("arguments", "message"),
     [
         ({"keep": 37}, r"keep must be an integer in \[1, 36\] \(the number of patch tokens\), got 37"),
-        ({"layers": 5}, r"layers must be an integer in \[1, 4\] \(the layers up to the feature layer\), got 5"),
-        ({"layers": (4,)}, r"layer 4 comes after the feature layer \(layer 3 of 5\)"),
-        ({"reduce": "avg"}, "reduce must be one of 'sum', 'mean', 'max', 'min', got 'avg'"),
+        ({"method": VtcCls(5)}, r"layers must be an integer in \[1, 4\] \(the layers up to the feature layer\), got 5"),
+        ({"method": VtcCls((4,))}, r"layer 4 comes after the feature layer \(layer 3 of 5\)"),
+        ({"method": "vtc-cls:reduce=avg"}, "reduce must be one of 'sum', 'mean', 'max', 'min', got 'avg'"),
         ({"feature_layer": 0}, r"feature_layer must be an integer in \[1, 5\] or \[-5, -1\]"),
     ],
 )

@@ -29,7 +29,7 @@ print(*(name for name in sys.modules if name.startswith(("vtc", "flax", "torch")
 def encoder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tower")
     make_tower(depth=3, dim=16, heads=2).save_pretrained(folder)
-    return PrunedEncoder.from_pretrained(folder, 7, layers=2)
+    return PrunedEncoder.from_pretrained(folder, 7, "vtc-cls:layers=2")
 
 
 def test_a_process_without_vtc_loads_and_calls_it_in_every_batch_size(encoder, tmp_path):
@@ -43,7 +43,7 @@ def test_a_process_without_vtc_loads_and_calls_it_in_every_batch_size(encoder, t
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_the_file_is_for_all_platforms_and_does_what_the_encoder_does(dtype, tmp_path):
     make_tower(depth=2, dim=16, heads=2).save_pretrained(tmp_path)
-    encoder = PrunedEncoder.from_pretrained(tmp_path, 7, 1, dtype=dtype)
+    encoder = PrunedEncoder.from_pretrained(tmp_path, 7, "fastervlm", dtype=dtype)
     encoder.export(tmp_path / "encoder")
     read = export.deserialize(bytearray((tmp_path / "encoder").read_bytes()))
     assert read.platforms == ("cpu", "cuda", "tpu")

@@ -64,8 +64,8 @@ def test_projects_the_kept_tokens_as_llava_does(bias, published, tmp_path):
 
 def test_the_feature_layer_is_the_checkpoints_own_unless_given(tmp_path):
     save_llava(make_tower(), tmp_path, vision_feature_layer=-3)
-    assert PrunedEncoder.from_pretrained(tmp_path, 7, 1).layers == (2,)
-    assert PrunedEncoder.from_pretrained(tmp_path, 7, 1, feature_layer=-1).layers == (4,)
+    assert PrunedEncoder.from_pretrained(tmp_path, 7, "fastervlm").layers == (2,)
+    assert PrunedEncoder.from_pretrained(tmp_path, 7, "fastervlm", feature_layer=-1).layers == (4,)
 
 
 @pytest.mark.parametrize("stored", [torch.float16, torch.bfloat16])
@@ -183,12 +183,15 @@ def test_settings_are_refused_before_weights_are_looked_for(tmp_path):
         PrunedEncoder.from_pretrained(tmp_path, 37)
 
 
-def test_several_feature_layers_are_refused(tmp_path):
-    save_llava(make_tower(), tmp_path)
+def test_several_feature_layers_of_a_checkpoint_are_its_own(tmp_path):
+    tower = make_tower()
+    save_llava(tower, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(config | {"vision_feature_layer": [-2, -3]}))
-    with pytest.raises(TypeError, match=r"feature_layer must be an integer in .*, got \[-2, -3\]"):
-        PrunedEncoder.from_pretrained(tmp_path, 7)
+    (tmp_path / "config.json").write_text(json.dumps(config | {"vision_feature_layer": [-3, 0]}))
+    encoder = PrunedEncoder.from_pretrained(tmp_path, 7)
+    assert encoder.feature_layers == (3, 0)
+    expected = vtc_torch.PrunedEncoder(tower, 7, feature_layer=(-3, 0))(pixels(tower))
+    assert_same(encoder(jnp.asarray(pixels(tower))), expected)
 
 
 def test_a_tower_without_cls_is_refused(tmp_path):

@@ -16,7 +16,7 @@ mesh = Mesh(np.array(jax.devices()), ("batch",))
 assert mesh.size == 4
 over_batch = NamedSharding(mesh, PartitionSpec("batch"))
 tower = CLIPTower(TowerConfig(16, 32, 3, 2, image_size=24, patch_size=4), rngs=nnx.Rngs(0))
-encoder = vtc_jax.PrunedEncoder(tower, 7, layers=2)
+encoder = vtc_jax.PrunedEncoder(tower, 7, "vtc-cls:layers=2")
 pixel_values = jax.random.normal(jax.random.key(0), (8, 3, 24, 24))
 alone = nnx.jit(encoder)(pixel_values)
 encoder = jax.device_put(encoder, NamedSharding(mesh, PartitionSpec()))
