@@ -15,5 +15,6 @@ from .spelling import either as either
 from .spelling import method_of as method_of
 from .spelling import saved as saved
 from .spelling import spelled as spelled
+from .visionzip import VisionZip as VisionZip
 from .vtc_cls import FasterVlm as FasterVlm
 from .vtc_cls import VtcCls as VtcCls

@@ -2,6 +2,7 @@
 
 from .baselines import FeatureNorm, Random, Received, UniformGrid
 from .method import Method
+from .visionzip import VisionZip
 from .vtc_cls import FasterVlm, VtcCls
 
 METHODS: dict[str, type[Method]] = {
@@ -13,5 +14,6 @@ METHODS: dict[str, type[Method]] = {
         UniformGrid,
         Random,
         FeatureNorm,
+        VisionZip,
     )
 }

@@ -52,9 +52,34 @@ def rest(v: ModuleType, indices: Int[Any, "batch keep"], tokens: Any) -> Int[Any
     return v.select(others, tokens - indices.shape[1])
 
 
-def ranked(scores: Float[Any, "batch tokens"]) -> Int[Any, "batch tokens"]:
+def ranked(scores: Float[Any, "*shape tokens"]) -> Int[Any, "*shape tokens"]:
     """All indices, best first. S3's order but for NaN, which `v.select` alone places."""
     return array_namespace(scores).argsort(-scores, axis=-1, stable=True)
+
+
+def ranks(scores: Float[Any, "*shape tokens"]) -> Int[Any, "*shape tokens"]:
+    """How many are better: 0 for the best."""
+    return array_namespace(scores).argsort(ranked(scores), axis=-1, stable=True)
+
+
+def best(v: ModuleType, scores: Float[Any, "batch tokens"], count: Any) -> Int[Any, "batch count"]:
+    """As `v.select`, and none where `count` is 0."""
+    return v.select(scores, max(count, 1))[:, :count]
+
+
+def first(v: ModuleType, groups: Shaped[Any, "batch tokens"], scores: Any, keep: Any) -> tuple[Any, Any]:
+    """`keep` tokens, those of a higher group before all others, by score in a group; and the numbers that say so.
+
+    Numbers of places, not scores and something large, in which small differences would drown.
+    """
+    xp = array_namespace(scores)
+    order = xp.astype(groups, xp.float32) * scores.shape[1] - xp.astype(ranks(scores), xp.float32)
+    return v.select(order, keep), order
+
+
+def at(v: ModuleType, x: Shaped[Any, "batch tokens"], indices: Int[Any, "batch some"]) -> Shaped[Any, "batch some"]:
+    """`x` at the indices, at most as many as tokens."""
+    return v.gather(x[:, :, None], indices)[:, :, 0]
 
 
 def plain_layers(layers: Any) -> Any:
