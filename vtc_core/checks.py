@@ -91,6 +91,15 @@ def gather(features: Any, indices: Any) -> None:
     arguments.integers("indices", indices)
 
 
+def choice(choice: Any, mixable: bool) -> None:
+    """What a caller's own choice returned; mixtures of tokens only where the features of all are there to be mixed."""
+    if not all(hasattr(choice, field) for field in ("indices", "scores", "weights")):
+        raise TypeError(f"choose must return a Choice (indices, scores, weights), got {type(choice).__name__}")
+    chosen(choice.indices)
+    if choice.weights is not None and not mixable:
+        raise ValueError("choose must return no weights where the method sees no features: there is nothing to mix")
+
+
 def chosen(indices: Any) -> None:
     """What a caller's own choice returned, before `gather` sees it: at least one token of each picture."""
     if arguments.shape("indices", indices, "batch keep")[1] < 1:

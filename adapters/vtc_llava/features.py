@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from vtc_core.methods import all_tokens
-from vtc_torch import Pruned, verbs
+from vtc_torch import Pruned
 from vtc_torch.walk import Looked
 
 from . import packing
@@ -123,7 +123,7 @@ class Features:
         """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for."""
         handle, method, keep = self.handle, looked.method, self.handle.keep or 1
         mixes = method.merges and keep < handle.tokens
-        choice = method.choose(verbs, looked.seen, keep) if mixes or not method.merges else all_tokens(looked.seen)
+        choice = looked.choose(keep) if mixes or not method.merges else all_tokens(looked.seen)
         features = looked.feed(choice)
         handle.remember(Pruned(features, choice.indices.long(), choice.scores), choice=choice)
         return features if mixes and method.merges_projected else handle.model.model.multi_modal_projector(features)

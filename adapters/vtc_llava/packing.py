@@ -13,9 +13,9 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
-from vtc_core.methods import Choice, Method, Seen, combine
-from vtc_torch import Pruned, verbs
-from vtc_torch.walk import Looked
+from vtc_core.methods import Choice, Method, Seen
+from vtc_torch import Pruned
+from vtc_torch.walk import Looked, mix
 
 from .budget import Budget, everything, groups
 from .geometry import ALWAYS, END, NEWLINE, Layout, widened
@@ -106,7 +106,7 @@ def choose(plan: Plan, looked: Looked, project: Callable[[Any], Tensor], blend_p
         if blended and not blend_projected and seen.projected is not None:
             of_rows = of_rows._replace(projected=project(of_rows.features))
         positions = torch.from_numpy(rows).to(seen.tile.device)
-        ended.append(Rivals(positions, of_rows, method.choose(verbs, of_rows, kept)))
+        ended.append(Rivals(positions, of_rows, looked.choose(kept, of_rows)))
     return ended
 
 
@@ -155,13 +155,13 @@ def _mixtures(
 ) -> Float[Tensor, "fed language"]:
     seen, choice = rivals.seen, rivals.choice
     if looked.method.merges_projected or (blend_projected and plan.source.shape[1] > 1):
-        return combine(verbs, seen.projected, choice).flatten(0, 1)
+        return mix(seen.projected, choice).flatten(0, 1)
     cls = None
     if looked.method.feeds_cls:  # that of the first tile
         tile = torch.from_numpy(plan.source[:, 0] // (1 + plan.tokens)).to(choice.indices.device)
         of_tiles = looked.finish(torch.full_like(looked.seen.tile[:, :1], -1))[:, 0]
         cls = of_tiles[tile[rivals.positions[:, 0]]]
-    return project(combine(verbs, seen.features, choice, cls)).flatten(0, 1)
+    return project(mix(seen.features, choice, cls)).flatten(0, 1)
 
 
 def _copies(

@@ -13,7 +13,6 @@ from torch import Tensor
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.clip.modeling_clip import eager_attention_forward
 
-from vtc_core import checks
 from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import WHOLE
 
@@ -33,17 +32,27 @@ class Looked(NamedTuple):
     seen: Seen
     finish: Callable[[Integer[Tensor, "batch kept"]], Kept]  # features at any indices, in their order; -1 is CLS
 
+    def choose(self, keep: int, seen: Seen | None = None) -> Choice:
+        """The method's own choice, of all that was seen or of `seen`: nothing in it is autocast or differentiated."""
+        with torch.no_grad(), torch.autocast(self.seen.tile.device.type, enabled=False):
+            return self.method.choose(verbs, seen or self.seen, keep)
+
     def feed(self, choice: Choice, project: Project | None = None) -> Kept:
         """The tokens that a choice feeds, projected if there is a projector."""
-        checks.chosen(choice.indices)
-        if self.method.merges_projected:
-            return combine(verbs, self.seen.projected, choice)
         if choice.weights is None:
             fed = self.finish(choice.indices)
+        elif self.method.merges_projected:
+            return mix(self.seen.projected, choice)
         else:
             cls = self.finish(torch.full_like(choice.indices[:, :1], -1))[:, 0] if self.method.feeds_cls else None
-            fed = combine(verbs, self.seen.features, choice, cls)
+            fed = mix(self.seen.features, choice, cls)
         return project(fed) if project else fed
+
+
+def mix(features: Any, choice: Choice, cls_feature: Float[Tensor, "batch dim"] | None = None) -> Kept:
+    """`combine`, accumulated in float32 at least, autocast or not."""
+    with torch.autocast(features.device.type, enabled=False):
+        return combine(verbs, features, choice, cls_feature)
 
 
 class Walk(NamedTuple):

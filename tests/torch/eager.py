@@ -37,9 +37,9 @@ def eager_of(tower, pixel_values) -> Eager:
 
 def oracle(tower, pixel_values, keep, method, feature_layer: Any = -2):
     """`method` is VTC-CLS, or `Received`: the mean over all queries, that of CLS included."""
-    maps, states, first = eager = eager_of(tower, pixel_values)
+    eager = eager_of(tower, pixel_values)
     several = [feature_layer] if isinstance(feature_layer, int) else feature_layer
-    depth = len(maps)
+    maps, depth, first = eager.maps, len(eager.maps), eager.first
     numbers = vtc_core.resolve_layers(method.layers, depth, max(number % (depth + 1) for number in several))
     of_cls = isinstance(method, VtcCls)
     rows = [maps[number][:, :, 0, 1:] if of_cls else maps[number][:, :, :, first:].mean(2) for number in numbers]

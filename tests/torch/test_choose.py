@@ -9,6 +9,7 @@ from vtc_core.methods import Choice, FeatureNorm, Received, VtcCls
 from vtc_torch import PrunedEncoder, gather
 
 from .eager import FEATURE_TOLERANCE
+from .seeing import Sees
 
 
 def chosen(indices, weights=None):
@@ -93,3 +94,60 @@ def test_refusals(indices, kind, message):
     encoder = PrunedEncoder(make_tower(), 7)
     with pytest.raises(kind, match=message):
         encoder(pixels(encoder.tower), chosen(indices))
+
+
+@pytest.mark.parametrize("choice", [torch.zeros(2, 4, dtype=torch.long), None, [[1]]], ids=lambda x: type(x).__name__)
+def test_what_is_no_choice_is_refused(choice):
+    encoder = PrunedEncoder(make_tower(), 7)
+    message = rf"choose must return a Choice \(indices, scores, weights\), got {type(choice).__name__}"
+    with pytest.raises(TypeError, match=message):
+        encoder(pixels(encoder.tower), lambda seen: choice)
+
+
+def test_weights_mix_what_the_method_sees_and_nothing_else():
+    """Two tokens: the mean of all, and token 3, which is copied bit for bit."""
+    tower = make_tower()
+    weights = torch.zeros(2, 2, 36)
+    weights[:, 0], weights[:, 1, 3] = 1 / 36, 1.0
+    choose = chosen(torch.tensor([[-1, 3]] * 2), weights)
+    with torch.inference_mode():
+        mixed = PrunedEncoder(tower, 7, FeatureNorm())(pixels(tower), choose).features
+        features = whole(tower, pixels(tower))
+    torch.testing.assert_close(mixed[:, 0], features.mean(1), rtol=1e-5, atol=1e-6)
+    assert torch.equal(mixed[:, 1], features[:, 3])
+    message = "choose must return no weights where the method sees no features: there is nothing to mix"
+    with pytest.raises(ValueError, match=message):
+        PrunedEncoder(tower, 7)(pixels(tower), choose)
+
+
+class Multiplies(Sees):
+    """Scores that a product makes, which autocast would take to 16 bits."""
+
+    def choose(self, v, seen, keep):
+        scores = (seen.features @ seen.features.mT).sum(2)
+        return Choice(v.select(scores, keep), scores, seen.features @ seen.features[:, :keep].mT)
+
+
+def test_a_choice_is_neither_autocast_nor_differentiated():
+    encoder = PrunedEncoder(make_tower(), 7, Multiplies(("features",)))
+    with torch.autocast("cpu", torch.bfloat16):
+        looked = encoder.look(pixels(encoder.tower))
+        assert looked.seen.features.requires_grad
+        choice = looked.choose(7)
+    expected = Multiplies().choose(vtc_torch, looked.seen, 7)
+    assert torch.equal(choice.scores, expected.scores)
+    assert choice.scores.dtype == torch.float32
+    assert not choice.scores.requires_grad
+
+
+def test_mixtures_are_not_autocast_and_gradients_reach_what_is_mixed():
+    encoder = PrunedEncoder(make_tower(), 7, FeatureNorm())
+    weights = torch.rand(2, 3, 36, generator=torch.Generator().manual_seed(0))
+    looked = encoder.look(pixels(encoder.tower).requires_grad_())
+    choice = Choice(torch.full((2, 3), -1), torch.zeros(2, 36), weights)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = looked.feed(choice)
+    features = looked.seen.features
+    torch.testing.assert_close(mixed, weights @ features, rtol=1e-6, atol=1e-6)
+    (got,) = torch.autograd.grad(mixed.sum(), features)
+    torch.testing.assert_close(got, weights.sum(1)[:, :, None].expand_as(features))
