@@ -27,7 +27,7 @@ def received(
     `block` queries are asked at a time: (batch heads block length) numbers of the map exist at once, so that memory
     grows with tokens, not with their square. The sum over blocks differs between block sizes by rounding only.
     """
-    batch, heads, tokens, head_dim = query.shape
+    batch, heads, tokens, _ = query.shape
     wide = jnp.promote_types(query.dtype, jnp.float32)
     shares = jnp.full((batch, tokens), 1 / tokens, wide) if weights is None else (weights / weights.sum(1)[:, None])
     blocks = -(-tokens // block)

@@ -12,7 +12,7 @@ from .attention import Queries, Tokens
 from .received import received, sinks
 from .verbs import attend
 
-Noted = Float[Array, "batch heads tokens"]
+Noted = Float[Array, "batch _ tokens"]  # heads, or 1 of all of them
 
 
 def cls_attention(method: Any, query: Queries, keys: Tokens, scale: float) -> Noted:

@@ -46,7 +46,7 @@ class Looked(NamedTuple):
 
 
 class Notes:
-    """`signals`, by the name of their field of `Seen`: (batch heads tokens) for each layer; `keys` of the latest layer."""
+    """`signals`, by the name of their field of `Seen`: (batch heads tokens) a layer; `keys` of the latest layer."""
 
     def __init__(self, method: Method) -> None:
         self.method = method
