@@ -14,7 +14,7 @@ import typer
 from .bench import bench
 from .corpora import encode
 from .errors import BadUsage, Commands
-from .options import Debug, Image, Keep, Layers, Model, Reduce, Signal
+from .options import Debug, Image, Keep, Layers, Method, Model, Reduce, method_of
 from .pictures import check_out, open_picture
 from .progress import waiting
 from .targets import check_target
@@ -61,6 +61,7 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="PNG", help="Where the picture goes.")] = Path("vtc-demo.png"),
     scenes: Annotated[int, typer.Option(min=1, max=32, help="How many scenes.")] = 4,
     keep: Keep = None,
+    method: Method = None,
     seed: Annotated[int, typer.Option(min=0, help="The first scene; they are numbered.")] = 0,
     debug: Debug = False,
 ) -> None:
@@ -71,10 +72,11 @@ def demo(
     Example: [bold]vtc demo --scenes 6 --keep 24[/bold]
     """
     check_out(out)
+    chosen = method_of(method, None, None)
     with waiting("starting torch"):
         from .demo import demo
 
-    demo(out, scenes, keep, seed)
+    demo(out, scenes, keep, chosen, seed)
 
 
 @app.command()
@@ -91,9 +93,9 @@ def ask(
             show_default=False,
         ),
     ] = None,
-    layers: Layers = 3,
-    reduce: Reduce = "sum",
-    signal: Signal = "cls",
+    method: Method = None,
+    layers: Layers = None,
+    reduce: Reduce = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Longest answer, in tokens.")] = 64,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")] = "auto",
     dtype: Annotated[
@@ -107,11 +109,12 @@ def ask(
     """
     if not question.strip() or "<image>" in question:
         raise BadUsage(f"QUESTION must be words; <image> is put before them by itself, got {question!r}")
+    chosen = method_of(method, layers, reduce)
     picture = open_picture(image)
     with waiting("starting torch"):
         from .ask import ask
 
-    ask(picture, question, model, keep, total, layers, reduce, signal, max_new_tokens, device, dtype)
+    ask(picture, question, model, keep, total, chosen, max_new_tokens, device, dtype)
 
 
 @app.command()
@@ -119,24 +122,25 @@ def show(
     image: Image,
     model: Model = None,
     keep: Keep = None,
-    layers: Layers = 3,
-    reduce: Reduce = "sum",
-    signal: Signal = "cls",
+    method: Method = None,
+    layers: Layers = None,
+    reduce: Reduce = None,
     out: Annotated[Path, typer.Option(metavar="PNG", help="Where the picture goes.")] = Path("kept.png"),
     debug: Debug = False,
 ) -> None:
-    """Draw which patches of a picture are kept, and the scores that chose them.
+    """Draw which patches of a picture are kept, which are merged into them, and the scores that chose them.
 
     Only the vision tower is read, never the language model.
 
     Example: [bold]vtc show photo.jpg --model llava-hf/llava-1.5-7b-hf --keep 64 --out kept.png[/bold]
     """
     check_out(out)
+    chosen = method_of(method, layers, reduce)
     picture = open_picture(image)
     with waiting("starting torch"):
         from .show import show
 
-    show(picture, image.name, model, keep, layers, reduce, signal, out)
+    show(picture, image.name, model, keep, chosen, out)
 
 
 @app.command()
@@ -155,8 +159,9 @@ def export(
         typer.Option(help="One file; or a folder as transformers.js reads it, with processor and config for --keep."),
     ] = "file",
     keep: Keep = None,
-    layers: Layers = 3,
-    reduce: Reduce = "sum",
+    method: Method = None,
+    layers: Layers = None,
+    reduce: Reduce = None,
     static_keep: Annotated[
         bool, typer.Option("--static-keep", help="Make --keep a constant of the graph; in a folder it always is.")
     ] = False,
@@ -173,14 +178,31 @@ def export(
 
     Example: [bold]vtc export llava-hf/llava-1.5-7b-hf encoder.onnx --keep 64[/bold]
     """
+    chosen = method_of(method, layers, reduce)
     check_target(model, out, layout, overwrite)
     with waiting("starting torch"):
         from .export import export
 
-    export(model, out, layout, keep, layers, reduce, static_keep, dtype, quantize, overwrite)
+    export(model, out, layout, keep, chosen, static_keep, dtype, quantize, overwrite)
 
 
 app.command()(encode)
+
+
+@app.command()
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="All about one of them.", show_default=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For machines: names, parameters, sources.")] = False,
+) -> None:
+    """List the methods that --method takes: what each looks at, its parameters, and who published it.
+
+    Example: [bold]vtc methods visionzip[/bold]
+    """
+    from .methods import methods
+
+    methods(name, as_json)
 
 
 @app.command()

@@ -9,6 +9,8 @@ import torch
 import typer
 from PIL import Image
 
+from vtc_core.methods import Method
+
 from . import answering, models, progress
 
 
@@ -18,16 +20,14 @@ def ask(
     model: str | None,
     keep: int | None,
     total: int | None,
-    layers: int,
-    reduce: str,
-    signal: str,
+    method: Method,
     max_new_tokens: int,
     device: str,
     dtype: str,
 ) -> None:
     """Print the answer, the tokens spent, and the seconds of encoder and language model."""
     place = models.pick_device(device)
-    plan = models.plan(model, keep, layers, reduce, signal)
+    plan = models.plan(model, keep, method)
     llava, processor = models.load_llava(plan, keep, total, place, dtype)
     with progress.without_chatter(), progress.waiting("answering"):
         inputs = answering.encode(llava, processor, [picture], [question])
@@ -55,7 +55,7 @@ def stopwatch(model: Any) -> Iterator[dict[str, float]]:
     ends: list[float] = []
     seconds: dict[str, float] = {}
     hooks = [
-        model.vtc.encoder.register_forward_pre_hook(lambda *_: starts.append(now())),
+        model.vtc.tower().embeddings.register_forward_pre_hook(lambda *_: starts.append(now())),
         model.model.multi_modal_projector.register_forward_hook(lambda *_: ends.append(now())),
     ]
     begin = now()

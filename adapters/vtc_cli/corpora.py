@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from .errors import BadUsage
-from .options import Debug, Keep, Layers, Model, Reduce
+from .options import Debug, Keep, Layers, Method, Model, Reduce, method_of
 from .progress import waiting
 
 
@@ -26,8 +26,9 @@ def encode(
     ] = None,
     model: Model = None,
     keep: Keep = None,
-    layers: Layers = 3,
-    reduce: Reduce = "sum",
+    method: Method = None,
+    layers: Layers = None,
+    reduce: Reduce = None,
     batch: Annotated[int, typer.Option(min=1, help="Pictures that are encoded at once.")] = 16,
     shard_size: Annotated[int, typer.Option(min=1, help="Pictures in a shard: what a killed run loses.")] = 512,
     dtype: Annotated[
@@ -60,11 +61,12 @@ def encode(
     Example: [bold]vtc encode photos features --model llava-hf/llava-1.5-7b-hf --keep 64[/bold]
     """
     _check(words, out, engine, address, workers)
+    chosen = method_of(method, layers, reduce)
     with waiting("starting torch"):
         from .encode import Options, encode
 
     options = Options(
-        column, model, keep, layers, reduce, batch, shard_size, dtype, device, engine, address, workers, threads,
+        column, model, keep, chosen, batch, shard_size, dtype, device, engine, address, workers, threads,
         strict, overwrite,
     )  # fmt: skip
     encode(words, out, options)

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 import vtc_llava
 import vtc_tiny
+from vtc_core.methods import Method
 
 from . import answering, models, progress
 from .drawing import Answered, Kept, demo_figure, marked, scores_label
@@ -21,27 +22,26 @@ from .errors import BadUsage
 LONGEST = 4  # tokens of an answer: two words ("bottom right"), its end, and one to see it go on
 
 
-def demo(out: Path, scenes: int, keep: int | None, seed: int) -> None:
+def demo(out: Path, scenes: int, keep: int | None, method: Method, seed: int) -> None:
     """Print a table of all answers, and write one PNG."""
     seeds = range(seed, seed + scenes)
     if seeds[-1] not in vtc_tiny.HELD_OUT_SEEDS:
         raise BadUsage(f"--seed must be in [0, {vtc_tiny.HELD_OUT_SEEDS[-scenes]}] (scenes held out), got {seed}")
-    plan = models.plan(str(vtc_tiny.PATH), keep)
+    plan = models.plan(str(vtc_tiny.PATH), keep, method)
     with models.loading(plan.source):
         model, processor = vtc_tiny.load()
-    rows, handle = compare(model, processor, [vtc_tiny.scene(number) for number in seeds], plan.keep)
+    rows, handle = compare(model, processor, [vtc_tiny.scene(number) for number in seeds], plan)
     asked = [answered for _, answers in rows for answered in answers]
     verdict = (
         f"right answers: {sum(a.all_tokens == a.truth for a in asked)} of {len(asked)} with all {plan.tokens} tokens, "
         f"{sum(a.few_tokens == a.truth for a in asked)} of {len(asked)} with"
     )
-    title = f"The embedded LLaVA with {plan.keep} of its {plan.tokens} visual tokens"
-    encoder = handle.encoder
+    title = f"The embedded LLaVA with {plan.keep} of its {plan.tokens} visual tokens ({method.name})"
     demo_figure(
         rows,
         title=title,
         subtitle=f"{verdict} {plan.keep}; scenes never seen in training",
-        scores_label=scores_label(encoder.layers, encoder.reduce, encoder.signal),
+        scores_label=scores_label(method, handle.walk.layers),
     ).savefig(out)
     console = Console()
     console.print(title, style="bold", highlight=False)
@@ -51,13 +51,13 @@ def demo(out: Path, scenes: int, keep: int | None, seed: int) -> None:
 
 
 def compare(
-    model: Any, processor: Any, scenes: Sequence[vtc_tiny.Scene], keep: int
+    model: Any, processor: Any, scenes: Sequence[vtc_tiny.Scene], plan: models.Plan
 ) -> tuple[list[tuple[Kept, list[Answered]]], vtc_llava.Handle]:
     """For each scene what was kept, and all of its questions answered before and after `patch`."""
     with progress.without_chatter(), progress.bar("answering", 2 * len(scenes)) as step:
         before = [step(_answers(model, processor, scene)) for scene in scenes]
         rows = []
-        with vtc_llava.patch(model, processor, keep) as handle:
+        with vtc_llava.patch(model, processor, plan.keep, method=plan.method) as handle:
             for scene, all_tokens in zip(scenes, before, strict=True):
                 few_tokens = step(_answers(model, processor, scene))
                 given = zip(vtc_tiny.questions(scene), all_tokens, few_tokens, strict=True)
@@ -75,7 +75,8 @@ def _answers(model: Any, processor: Any, scene: vtc_tiny.Scene) -> list[str]:
 def _kept(handle: vtc_llava.Handle, scene: vtc_tiny.Scene) -> Kept:
     """What the last call kept: the same for each of its questions, so the first will do."""
     assert handle.last is not None
-    return Kept(np.asarray(scene.image), handle.last.indices[0].numpy(), handle.last.scores[0].numpy())
+    indices, scores = handle.last.indices[0].numpy(), handle.last.scores[0].numpy()
+    return Kept(np.asarray(scene.image), indices, scores, handle.weights(0).numpy())
 
 
 def _table(seeds: range, scenes: Sequence[Sequence[Answered]], plan: models.Plan) -> Table:

@@ -13,11 +13,13 @@ from matplotlib.colors import Normalize, PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from vtc_core.methods import Method
+
 Picture = UInt8[np.ndarray, "height width 3"]
 
 INK, FAINT, RIGHT, WRONG, OUTLINE = "#1b1f24", "#6e7781", "#1a7f37", "#cf222e", "#ffffff"
 COLORMAP = "inferno"
-SHADE = 0.25  # how bright dropped patches stay: enough to see what was given up
+SHADE, DUSK = 0.25, 0.6  # how bright dropped and merged patches stay: enough to see what was given up
 
 
 class Answered(NamedTuple):
@@ -30,11 +32,22 @@ class Answered(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """One picture as the encoder saw it, the patches that were kept of it, and the scores that chose them."""
+    """One picture as the encoder saw it, the patches that were kept of it, and the scores that chose them.
+
+    `indices` and `weights` are those of a `vtc_core.methods.Choice`.
+    """
 
     picture: Picture
     indices: Integer[np.ndarray, "keep"]
     scores: Float[np.ndarray, "tokens"]
+    weights: Float[np.ndarray, "keep tokens"] | None = None
+
+    @property
+    def merged(self) -> Bool[np.ndarray, "tokens"]:
+        """Patches that are in a mixture, but kept nowhere."""
+        mixed = np.zeros(len(self.scores), bool) if self.weights is None else (self.weights != 0).any(0)
+        mixed[self.indices[self.indices >= 0]] = False
+        return mixed
 
 
 def patch_map(values: Shaped[np.ndarray, "tokens"], height: int, width: int) -> Shaped[np.ndarray, "height width"]:
@@ -48,13 +61,15 @@ def patch_map(values: Shaped[np.ndarray, "tokens"], height: int, width: int) -> 
 def kept_map(kept: Kept) -> Bool[np.ndarray, "height width"]:
     """Which pixels lie in patches that are kept."""
     chosen = np.zeros(len(kept.scores), bool)
-    chosen[kept.indices] = True
+    chosen[kept.indices[kept.indices >= 0]] = True  # -1 is no patch
     return patch_map(chosen, *kept.picture.shape[:2])
 
 
 def darken_dropped(kept: Kept) -> Picture:
-    """The picture with every patch that is not kept in the dark."""
-    return np.where(kept_map(kept)[..., None], kept.picture, kept.picture * SHADE).round().astype(np.uint8)
+    """The picture with every patch that is not kept in the dark, and merged ones in the half-dark."""
+    merged = patch_map(kept.merged, *kept.picture.shape[:2])
+    bright = np.where(kept_map(kept), 1.0, np.where(merged, DUSK, SHADE))
+    return (kept.picture * bright[..., None]).round().astype(np.uint8)
 
 
 def kept_figure(kept: Kept, title: str, scores_label: str) -> Figure:
@@ -123,14 +138,20 @@ def _panels(axes: Sequence[Axes], kept: Kept, norm: Normalize) -> None:
 
 
 def _headings(axes: Sequence[Axes], picture: str, kept: Kept) -> None:
-    kept_of = f"{len(kept.indices)} of {len(kept.scores)} tokens kept"
+    kept_of = f"{len(kept.indices)} of {len(kept.scores)} tokens"
+    kept_of += f": {kept.merged.sum()} patches merged" if kept.merged.any() else " kept"
     for panel, heading in zip(axes, (picture, kept_of, "scores"), strict=True):
         panel.set_title(heading, loc="left", fontsize=12, color=INK)
 
 
 def _norm(pictures: Sequence[Kept]) -> Normalize:
-    """Square-root shading: attention is so uneven that a linear scale shows a few dots in the dark."""
-    return PowerNorm(0.5, vmin=0, vmax=max(float(kept.scores.max()) for kept in pictures))
+    """Square-root shading: attention is so uneven that a linear scale shows a few dots in the dark.
+
+    Scores that can be negative are shown on a linear scale.
+    """
+    scores = np.concatenate([kept.scores[np.isfinite(kept.scores)] for kept in pictures])
+    low, high = (float(scores.min()), float(scores.max())) if len(scores) else (0.0, 0.0)
+    return Normalize(low, high) if low < 0 else PowerNorm(0.5, vmin=0, vmax=high)
 
 
 COLUMNS = (0.0, 0.44, 0.61, 0.82)  # question, truth, all tokens, few tokens
@@ -159,6 +180,6 @@ def marked(answer: str, truth: str) -> str:
     return f"{'✓' if answer == truth else '✗'} {answer}"
 
 
-def scores_label(layers: Sequence[int], reduce: str, signal: str) -> str:
-    attention = {"cls": "attention of [CLS]", "received": "attention of all patches"}[signal]
-    return f"{attention}, {reduce} of layers {', '.join(map(str, layers))}"
+def scores_label(method: Method, layers: Sequence[int]) -> str:
+    """What the heat map shows."""
+    return method.looks_at + (f" (layers {', '.join(map(str, layers))})" if layers else "")

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import typer
 
+from vtc_core.methods import Method
 from vtc_encode import Recipe, Refused, Worker, corpus, local, open_source
 from vtc_encode.corpus import Engine
 from vtc_encode.shards import SKIPPED
@@ -26,8 +27,7 @@ class Options(NamedTuple):
     column: str | None
     model: str | None
     keep: int | None
-    layers: int
-    reduce: str
+    method: Method
     batch: int
     shard_size: int
     dtype: str
@@ -51,12 +51,11 @@ def encode(words: str, out: Path, options: Options) -> None:
 def _encode(words: str, out: Path, options: Options) -> None:
     with progress.waiting(f"listing {words}"):
         source = open_source(words, options.column)
-    plan = models.plan(options.model, options.keep, options.layers, options.reduce)
+    plan = models.plan(options.model, options.keep, options.method)
     recipe = Recipe(
         plan.source,
         plan.keep,
-        plan.layers,
-        plan.reduce,
+        plan.method,
         options.dtype,
         _device(options),
         options.batch,

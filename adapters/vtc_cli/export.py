@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 
 import vtc_onnx
 import vtc_tiny
+from vtc_core.methods import Method
 from vtc_onnx.folder import ExportedFolder, language_model
 
 from . import models, progress
@@ -24,8 +25,7 @@ def export(
     out: Path,
     layout: str,
     keep: int | None,
-    layers: int,
-    reduce: str,
+    method: Method,
     static_keep: bool,
     dtype: str,
     quantize: str | None,
@@ -34,10 +34,10 @@ def export(
     """Write it; print what there is now, its size, and how it agrees with torch."""
     folder = None
     with refusing():
-        plan = models.plan(str(vtc_tiny.PATH) if model == EMBEDDED else model, keep, layers, reduce)
+        plan = models.plan(str(vtc_tiny.PATH) if model == EMBEDDED else model, keep, method)
         options: dict[str, Any] = {"dtype": dtype, "quantize": quantize, "overwrite": overwrite}
         with steps() as step:
-            wanted = (plan.source, out, plan.keep, layers, reduce)
+            wanted = (plan.source, out, plan.keep, method)
             if layout == "file":
                 report = vtc_onnx.export(*wanted, static_keep=static_keep, **options, progress=step)
             else:

@@ -9,7 +9,8 @@ import torch
 from transformers import AutoConfig
 
 import vtc_tiny
-from vtc_core import checks
+from vtc_core.methods import Method, VtcCls
+from vtc_torch.encoder import walk_of
 from vtc_torch.loading import feature_layer, tower_config
 from vtc_torch.towers import size_of_config
 
@@ -26,26 +27,26 @@ class Plan(NamedTuple):
     name: str  # short, for a title
     tokens: int
     keep: int
-    layers: int
-    reduce: str
-    signal: str
+    method: Method
+    config: Any
     counted: str  # "64 of 576 visual tokens", and where the 64 comes from
 
 
-def plan(model: str | None, keep: int | None, layers: int = 3, reduce: str = "sum", signal: str = "cls") -> Plan:
+def plan(model: str | None, keep: int | None, method: Method = VtcCls()) -> Plan:  # noqa: B008
     """Find the checkpoint and check the numbers against its config, before any weights are read."""
     source = find(model)
     with refusing(source):
         config = AutoConfig.from_pretrained(source)
-        tokens, depth = size_of_config(tower_config(config, source, signal))
+        tokens, depth = size_of_config(tower_config(config, source))
     kept = max(1, round(tokens / SHARE)) if keep is None else keep
     try:
-        checks.encoder(tokens, depth, kept, layers, reduce, feature_layer(config), signal)
+        tower_config(config, source, method)
+        walk_of(tokens, depth, kept, method, feature_layer(config))
     except (ValueError, TypeError) as error:
         raise BadUsage(str(error)) from error
     why = f" (1/{SHARE}, as --keep is not given)" if keep is None else ""
     name = "the embedded model" if model is None else Path(model).name
-    return Plan(source, name, tokens, kept, layers, reduce, signal, f"{kept} of {tokens} visual tokens{why}")
+    return Plan(source, name, tokens, kept, method, config, f"{kept} of {tokens} visual tokens{why}")
 
 
 def find(model: str | None) -> str:
@@ -112,13 +113,11 @@ def load_llava(plan: Plan, keep: int | None, total: int | None, device: torch.de
     import vtc_llava
     from vtc_llava.families import family_of, settings_of
 
-    given: dict[str, Any] = {"keep": plan.keep if total is None else keep, "total": total}
-    given |= {"layers": plan.layers, "reduce": plan.reduce, "signal": plan.signal}
+    given: dict[str, Any] = {"keep": plan.keep if total is None else keep, "total": total, "method": plan.method}
     with refusing(plan.source):
-        config = AutoConfig.from_pretrained(plan.source)
-        family_of(config, plan.source)
+        family_of(plan.config, plan.source)
     try:
-        settings_of(config, plan.source, given)
+        settings_of(plan.config, plan.source, given)
     except (ValueError, TypeError) as error:
         raise BadUsage(str(error)) from error
     with loading(plan.source):

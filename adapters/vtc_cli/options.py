@@ -5,6 +5,10 @@ from typing import Annotated, Literal
 
 import typer
 
+from vtc_core import methods
+
+from .errors import BadUsage
+
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture: PNG, JPEG, WebP, ...", show_default=False)]
 Model = Annotated[
     str | None,
@@ -18,12 +22,28 @@ Keep = Annotated[
     int | None,
     typer.Option(metavar="N", help="Visual tokens to keep. Left out: one in nine, 64 of 576.", show_default=False),
 ]
-Layers = Annotated[int, typer.Option(metavar="K", help="How many encoder layers score the tokens.")]
-Reduce = Annotated[
-    Literal["sum", "mean", "max", "min"], typer.Option(help="How the scores of the layers are put together.")
+Method = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME[:KEY=VALUE,...]",
+        help="How tokens are chosen; [bold]vtc methods[/bold] lists them. Left out: vtc-cls.",
+        show_default=False,
+    ),
 ]
-Signal = Annotated[
-    Literal["cls", "received"],
-    typer.Option(help="Whose attention scores the tokens: that of CLS, or of all patches where a tower has no CLS."),
+Layers = Annotated[
+    int | None,
+    typer.Option(metavar="K", help="Of vtc-cls: how many encoder layers score the tokens, 3.", show_default=False),
+]
+Reduce = Annotated[
+    Literal["sum", "mean", "max", "min"] | None,
+    typer.Option(help="Of vtc-cls: how the scores of the layers are put together, sum.", show_default=False),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="With an error, show where it comes from.")]
+
+
+def method_of(method: str | None, layers: int | None, reduce: str | None) -> methods.Method:
+    """What --method, --layers and --reduce say together."""
+    try:
+        return methods.either(None, method, layers, reduce)
+    except (TypeError, ValueError) as error:
+        raise BadUsage(str(error)) from error

@@ -10,6 +10,7 @@ from jaxtyping import Float
 from PIL import Image
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
+from vtc_core.methods import Method
 from vtc_torch import PrunedEncoder
 
 from . import models
@@ -22,23 +23,21 @@ def show(
     name: str,
     model: str | None,
     keep: int | None,
-    layers: int,
-    reduce: str,
-    signal: str,
+    method: Method,
     out: Path,
 ) -> None:
-    """Write one PNG: the picture as encoded, its kept patches, the score heat map."""
-    plan = models.plan(model, keep, layers, reduce, signal)
+    """Write one PNG: the picture as encoded, its kept and merged patches, the score heat map."""
+    plan = models.plan(model, keep, method)
     with models.loading(plan.source):
         processor = AutoImageProcessor.from_pretrained(plan.source)
-        encoder = PrunedEncoder.from_pretrained(
-            plan.source, plan.keep, layers, reduce, signal=signal, dtype=torch.float32
-        )
+        project = "projected" in method.needs
+        encoder = PrunedEncoder.from_pretrained(plan.source, plan.keep, method, project=project, dtype=torch.float32)
     pixels = processor(images=picture, return_tensors="pt")["pixel_values"]
-    pruned = encoder(pixels)
-    kept = Kept(as_seen(pixels[0].numpy(), processor), pruned.indices[0].numpy(), pruned.scores[0].numpy())
+    choice = encoder.choose(pixels)
+    weights = None if choice.weights is None else choice.weights[0].numpy()
+    kept = Kept(as_seen(pixels[0].numpy(), processor), choice.indices[0].numpy(), choice.scores[0].numpy(), weights)
     title = f"{name} through {plan.name}: {plan.keep} of {plan.tokens} visual tokens"
-    kept_figure(kept, title, scores_label(encoder.layers, encoder.reduce, signal)).savefig(out)
+    kept_figure(kept, title, scores_label(method, encoder.layers)).savefig(out)
     typer.echo(f"{out}: {plan.counted}")
 
 

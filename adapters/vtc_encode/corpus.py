@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from vtc_core.methods import method_of, spelled
 from vtc_pictures import Unreadable
 
 from . import shards
@@ -94,5 +95,9 @@ def _refusal(out: Path, name: str, found: object, wanted: object) -> str:
     what = {
         "input": "another INPUT, or its pictures have changed",
         "weights": "a checkpoint with other weights",
-    }.get(name, f"{name} {found}, not {wanted}")
+    }.get(name, f"{name} {_short(found)}, not {_short(wanted)}")
     return f"{out} holds features of {what}: --overwrite starts anew"
+
+
+def _short(value: object) -> str:
+    return spelled(method_of(value)) if isinstance(value, dict) else str(value)

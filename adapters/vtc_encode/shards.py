@@ -35,9 +35,8 @@ class Settings:
     keep: int
     tokens: int
     dim: int
-    layers: tuple[int, ...]
-    reduce: str
-    signal: str
+    method: dict[str, object]  # its name and parameters
+    layers: tuple[int, ...]  # that it looks at
     feature_layer: tuple[int, ...]  # numbers of hidden states, as in hidden_states[i]
     projected: bool  # False: features as the encoder makes them, before a LLaVA's projector
     computed: str  # dtype of the encoder's arithmetic

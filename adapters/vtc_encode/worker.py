@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from itertools import groupby, islice
 from typing import Any, NamedTuple, TypeVar
@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
+from vtc_core.methods import Method, VtcCls, saved
 from vtc_pictures import Unreadable, read_picture
-from vtc_torch import PrunedEncoder
+from vtc_torch import Pruned, PrunedEncoder, verbs
 
 from .pictures import Picture
 from .refused import Refused
@@ -36,8 +37,7 @@ class Recipe:
 
     checkpoint: str  # folder or hub id of a CLIP or LLaVA checkpoint
     keep: int
-    layers: int = 3
-    reduce: str = "sum"
+    method: Method = field(default_factory=VtcCls)
     dtype: str = "float16"  # of the stored features; on a GPU the encoder computes in it too
     device: str = "cpu"
     batch: int = 16
@@ -68,10 +68,19 @@ class Worker:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        if recipe.method.merges_projected:
+            raise Refused(
+                f"method {recipe.method.name!r} mixes projected tokens, and vtc encode stores the tower's features, "
+                "before the projector"
+            )
         # Not torchvision, whose resizing differs: the same pixels on every machine.
         self.processor: Any = AutoImageProcessor.from_pretrained(recipe.checkpoint, backend="pil")
         self.encoder = PrunedEncoder.from_pretrained(
-            recipe.checkpoint, recipe.keep, recipe.layers, recipe.reduce, dtype=getattr(torch, recipe.computed)
+            recipe.checkpoint,
+            recipe.keep,
+            recipe.method,
+            project="projected" in recipe.method.needs,
+            dtype=getattr(torch, recipe.computed),
         )
         made = self._pixels_of(Image.new("RGB", (64, 48)))
         if made.dim() != 3:
@@ -84,7 +93,8 @@ class Worker:
         encoder = self.encoder
         config: Any = encoder.tower.config
         weights = hashlib.blake2b(digest_size=16)
-        for name, tensor in sorted(encoder.tower.state_dict().items()):
+        projector = encoder.projector.state_dict() if encoder.projector else {}
+        for name, tensor in sorted({**encoder.tower.state_dict(), **projector}.items()):
             weights.update(name.encode())
             weights.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
         return Settings(
@@ -93,9 +103,8 @@ class Worker:
             keep=encoder.keep,
             tokens=encoder.tokens,
             dim=config.hidden_size * len(encoder.feature_layers),
+            method=saved(encoder.method),
             layers=encoder.layers,
-            reduce=encoder.reduce,
-            signal=encoder.signal,
             feature_layer=encoder.feature_layers,
             projected=False,
             computed=self.recipe.computed,
@@ -156,7 +165,9 @@ class Worker:
     @torch.inference_mode()
     def _encoded(self, pixels: Float[Tensor, "batch channels height width"]) -> tuple[np.ndarray, ...]:
         """As they are stored: features (batch keep dim), indices (batch keep), scores (batch tokens)."""
-        pruned = self.encoder(pixels.to(self.recipe.device, getattr(torch, self.recipe.computed)))
+        looked = self.encoder.look(pixels.to(self.recipe.device, getattr(torch, self.recipe.computed)))
+        choice = self.recipe.method.choose(verbs, looked.seen, self.recipe.keep)
+        pruned = Pruned(looked.feed(choice), choice.indices, choice.scores)
         features = pruned.features.to(getattr(torch, self.recipe.dtype))
         if not features.isfinite().all() and pruned.features.isfinite().all():
             raise ValueError(f"these features do not fit {self.recipe.dtype} (up to 65504): use --dtype float32")

@@ -106,15 +106,15 @@ def test_total_is_of_the_whole_picture(vtc: Vtc, photo: Path, tiles: Path):
     assert answer == answering.words(processor, answering.generate(model, inputs, 3))[0]
 
 
-def test_signal_for_a_tower_without_cls(vtc: Vtc, photo: Path, without_cls: Path):
+def test_a_method_for_a_tower_without_cls(vtc: Vtc, photo: Path, without_cls: Path):
     words = ["ask", photo, "what ?", "--model", without_cls, "--keep", 5, "--max-new-tokens", 1]
-    result = vtc(*words, "--signal", "received")
+    result = vtc(*words, "--method", "received")
     assert result.exit_code == 0, result.output
     assert result.stdout.splitlines()[1] == "5 of 25 visual tokens"
     refused = vtc(*words)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert "has no CLS token" in refused.stderr
-    assert 'pass signal="received"' in refused.stderr
+    assert "a method that does without (" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -66,11 +66,11 @@ def test_a_bare_clip_checkpoint(vtc: Vtc, photo: Path, tmp_path: Path):
     assert (result.exit_code, result.stdout) == (0, "kept.png: 1 of 36 visual tokens\n")
 
 
-def test_signal_for_a_tower_without_cls(vtc: Vtc, photo: Path, tmp_path: Path):
+def test_a_method_for_a_tower_without_cls(vtc: Vtc, photo: Path, tmp_path: Path):
     make_siglip().save_pretrained(tmp_path / "siglip")
     make_processor().image_processor.save_pretrained(tmp_path / "siglip")
     words = ["show", photo, "--model", tmp_path / "siglip", "--keep", 2]
-    result = vtc(*words, "--signal", "received")
+    result = vtc(*words, "--method", "received")
     assert (result.exit_code, result.stdout) == (0, "kept.png: 2 of 36 visual tokens\n")
     refused = vtc(*words)
     assert refused.exit_code == 2

@@ -14,6 +14,7 @@ import pytest
 from filelock import FileLock
 
 import vtc_tiny
+from vtc_core.methods import VtcCls, method_of
 from vtc_encode import Recipe, Refused, Worker, open_source, shards
 from vtc_pictures import Unreadable
 
@@ -134,8 +135,9 @@ def test_a_disk_that_is_really_full(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ("changes", "shard_size", "why"),
     [
         ({"keep": 17}, 8, "keep 16, not 17"),
-        ({"layers": 2}, 8, "layers [3, 4, 5], not [4, 5]"),
-        ({"reduce": "max"}, 8, "reduce sum, not max"),
+        ({"method": VtcCls(2)}, 8, "method vtc-cls, not vtc-cls:layers=2"),
+        ({"method": VtcCls(reduce="max")}, 8, "method vtc-cls, not vtc-cls:reduce=max"),
+        ({"method": method_of("random")}, 8, "method vtc-cls, not random"),
         ({"dtype": "float16"}, 8, "dtype float32, not float16"),
         ({}, 9, "shard_size 8, not 9"),
     ],

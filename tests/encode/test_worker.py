@@ -13,6 +13,7 @@ from transformers import AutoProcessor, CLIPVisionModel
 
 import vtc_tiny
 from vtc_cli.pictures import open_picture
+from vtc_core.methods import VtcCls, saved
 from vtc_encode import Recipe, Refused, Worker, open_source
 from vtc_encode.worker import AHEAD
 from vtc_pictures import Unreadable
@@ -43,8 +44,8 @@ def test_rows_are_the_encoders_of_those_pictures(worker: Worker, photos: Path, t
     assert (features.dtype, indices.dtype, scores.dtype) == (np.float32, np.int32, np.float32)
     assert features.shape == (SCENES, 16, 96)
     assert scores.shape == (SCENES, 144)
-    assert {key: settings[key] for key in ("keep", "tokens", "dim", "reduce", "signal", "projected", "dtype")} == {
-        "keep": 16, "tokens": 144, "dim": 96, "reduce": "sum", "signal": "cls", "projected": False, "dtype": "float32",
+    assert {key: settings[key] for key in ("keep", "tokens", "dim", "method", "projected", "dtype")} == {
+        "keep": 16, "tokens": 144, "dim": 96, "method": saved(VtcCls()), "projected": False, "dtype": "float32",
     }  # fmt: skip
     assert (settings["layers"], settings["feature_layer"]) == ([3, 4, 5], [6])
     assert (settings["pictures"], settings["shard_size"]) == (SCENES + len(BROKEN), 8)
