@@ -8,6 +8,7 @@ from .catalogue import METHODS as METHODS
 from .combine import all_tokens as all_tokens
 from .combine import combine as combine
 from .combine import copied as copied
+from .hiprune import HiPrune as HiPrune
 from .method import Choice as Choice
 from .method import Method as Method
 from .method import Seen as Seen
@@ -16,5 +17,6 @@ from .spelling import method_of as method_of
 from .spelling import saved as saved
 from .spelling import spelled as spelled
 from .visionzip import VisionZip as VisionZip
+from .vispruner import VisPruner as VisPruner
 from .vtc_cls import FasterVlm as FasterVlm
 from .vtc_cls import VtcCls as VtcCls

@@ -1,8 +1,10 @@
 """The catalogue: a name and a class for every method. A new one is a file beside this one, and a line here."""
 
 from .baselines import FeatureNorm, Random, Received, UniformGrid
+from .hiprune import HiPrune
 from .method import Method
 from .visionzip import VisionZip
+from .vispruner import VisPruner
 from .vtc_cls import FasterVlm, VtcCls
 
 METHODS: dict[str, type[Method]] = {
@@ -15,5 +17,7 @@ METHODS: dict[str, type[Method]] = {
         Random,
         FeatureNorm,
         VisionZip,
+        HiPrune,
+        VisPruner,
     )
 }
