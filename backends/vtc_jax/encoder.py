@@ -14,7 +14,7 @@ from jaxtyping import Float
 from vtc_core import checks
 from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of
 
-from . import exporting, loading, verbs
+from . import exporting, loading
 from .attention import AttentionFunction, attention
 from .checkpoint import Checkpoint
 from .tower import CLIPTower, Projector, TowerConfig
@@ -136,8 +136,13 @@ class PrunedEncoder(nnx.Module):
         choose as many as it likes, the same number for each picture.
         """
         looked = self.look(pixel_values)
-        choice = choose(looked.seen) if choose else self.method.choose(verbs, looked.seen, self.keep)
+        choice = choose(looked.seen) if choose else looked.choose(self.keep)
+        checks.choice(choice, mixable=looked.seen.features is not None)
         return Pruned(looked.feed(choice, self.projector), choice.indices, choice.scores)
+
+    def choose(self, pixel_values: Float[Array, "batch channels height width"]) -> Choice:
+        """What is fed of each picture, with the weights of a method that merges; the features are not finished."""
+        return self.look(pixel_values).choose(self.keep)
 
     def look(self, pixel_values: Float[Array, "batch channels height width"]) -> Looked:
         """The walk without the choice: for those who choose over several tiles, or want the weights of a merge."""

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Integer
 
-from vtc_core import checks
 from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import ALL_QUERIES, ATTENTION, WHOLE
 
@@ -32,17 +31,27 @@ class Looked(NamedTuple):
     seen: Seen
     finish: Callable[[Integer[Array, "batch kept"]], Kept]  # features at any indices, in their order; -1 is CLS
 
+    def choose(self, keep: int, seen: Seen | None = None) -> Choice:
+        """The method's own choice, of all that was seen or of `seen`; no gradient flows, products have all bits."""
+        with jax.default_matmul_precision("highest"):
+            return self.method.choose(verbs, jax.lax.stop_gradient(seen or self.seen), keep)
+
     def feed(self, choice: Choice, project: Project | None = None) -> Kept:
         """The tokens that a choice feeds, projected if there is a projector."""
-        checks.chosen(choice.indices)
-        if self.method.merges_projected:
-            return combine(verbs, self.seen.projected, choice)
         if choice.weights is None:
             fed = self.finish(choice.indices)
+        elif self.method.merges_projected:
+            return mix(self.seen.projected, choice)
         else:
             cls = self.finish(jnp.full_like(choice.indices[:, :1], -1))[:, 0] if self.method.feeds_cls else None
-            fed = combine(verbs, self.seen.features, choice, cls)
+            fed = mix(self.seen.features, choice, cls)
         return project(fed) if project else fed
+
+
+def mix(features: Array | None, choice: Choice, cls_feature: Float[Array, "batch dim"] | None = None) -> Kept:
+    """`combine`, in full precision also where products have fewer bits by default (TPU, TF32)."""
+    with jax.default_matmul_precision("highest"):
+        return combine(verbs, features, choice, cls_feature)
 
 
 class Notes:

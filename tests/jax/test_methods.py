@@ -19,7 +19,7 @@ from ..torch.seeing import Sees
 from ..torch.test_loading import save_llava
 
 FIELDS = [name for name in Seen._fields if name not in ("places", "tile")]
-METHODS_OF = ["fastervlm", "received", "norm", "random", "grid"]
+METHODS_OF = ["fastervlm", "received", "norm", "visionzip:contextual=3", "random", "grid"]
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_a_method_chooses_and_feeds_what_it_does_in_torch(folder, method, projec
         np.testing.assert_allclose(got.scores, expected.scores, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", METHODS_OF[:3])
+@pytest.mark.parametrize("method", METHODS_OF[:4])
 def test_an_exported_method_does_what_the_encoder_does(folder, method, tmp_path):
     encoder = PrunedEncoder.from_pretrained(folder, 9, method)
     encoder.export(tmp_path / "encoder", platforms=("cpu",))
