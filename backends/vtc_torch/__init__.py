@@ -1,7 +1,6 @@
 """Visual-token pruning in PyTorch: the verbs of `vtc_core`, and an encoder that is cheaper pruned than whole."""
 
 from vtc_core import resolve_layers as resolve_layers
-from vtc_core import scan as scan
 
 from .encoder import PrunedEncoder as PrunedEncoder
 from .interop import devices as devices
@@ -16,5 +15,6 @@ from .verbs import Pruned as Pruned
 from .verbs import attend as attend
 from .verbs import gather as gather
 from .verbs import prune as prune
+from .verbs import scan as scan
 from .verbs import score as score
 from .verbs import select as select

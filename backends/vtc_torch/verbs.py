@@ -7,6 +7,7 @@ from jaxtyping import Float, Int64, Integer, Shaped
 from torch import Tensor
 
 from vtc_core import checks
+from vtc_core import scan as scan
 
 
 class Pruned(NamedTuple):
