@@ -9,6 +9,7 @@ from .combine import all_tokens as all_tokens
 from .combine import combine as combine
 from .combine import copied as copied
 from .hiprune import HiPrune as HiPrune
+from .holov import HoloV as HoloV
 from .method import Choice as Choice
 from .method import Method as Method
 from .method import Seen as Seen

@@ -2,6 +2,7 @@
 
 from .baselines import FeatureNorm, Random, Received, UniformGrid
 from .hiprune import HiPrune
+from .holov import HoloV
 from .method import Method
 from .visionzip import VisionZip
 from .vispruner import VisPruner
@@ -19,5 +20,6 @@ METHODS: dict[str, type[Method]] = {
         VisionZip,
         HiPrune,
         VisPruner,
+        HoloV,
     )
 }
