@@ -19,7 +19,7 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor  #
 
 from vtc_core.methods import Method, VtcCls, saved
 from vtc_pictures import Unreadable, read_picture
-from vtc_torch import Pruned, PrunedEncoder, verbs
+from vtc_torch import Pruned, PrunedEncoder
 
 from .pictures import Picture
 from .refused import Refused
@@ -166,7 +166,7 @@ class Worker:
     def _encoded(self, pixels: Float[Tensor, "batch channels height width"]) -> tuple[np.ndarray, ...]:
         """As they are stored: features (batch keep dim), indices (batch keep), scores (batch tokens)."""
         looked = self.encoder.look(pixels.to(self.recipe.device, getattr(torch, self.recipe.computed)))
-        choice = self.recipe.method.choose(verbs, looked.seen, self.recipe.keep)
+        choice = looked.choose(self.recipe.keep)
         pruned = Pruned(looked.feed(choice), choice.indices, choice.scores)
         features = pruned.features.to(getattr(torch, self.recipe.dtype))
         if not features.isfinite().all() and pruned.features.isfinite().all():

@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vtc_torch.wrapping import device_of
+
 
 def prompt(processor: Any, question: str) -> str:
     """One picture and one question, in the form the checkpoint was trained on; LLaVA-1.5's where it has no template."""
@@ -34,7 +36,8 @@ def project(model: Any, features: Any) -> Tensor:
         raise ValueError(
             f"features must have shape (batch, keep, {dim}), as this tower makes them, got {tuple(tensor.shape)}"
         )
-    return model.model.multi_modal_projector(tensor.to(model.device, model.dtype))
+    projector = model.model.multi_modal_projector
+    return projector(tensor.to(device_of(projector), model.dtype))
 
 
 @torch.inference_mode()
@@ -61,10 +64,10 @@ def answer_from(
     visual = project(model, features)
     places = processor.image_token * visual.shape[1]
     texts = [prompt(processor, question).replace(processor.image_token, places) for question in questions]
-    inputs = processor.tokenizer(texts, return_tensors="pt", padding=True, padding_side="left").to(model.device)
+    inputs = processor.tokenizer(texts, return_tensors="pt", padding=True, padding_side="left").to(device_of(model))
     embeds = model.get_input_embeddings()(inputs["input_ids"])
     is_visual = inputs["input_ids"] == model.config.image_token_id
-    embeds = embeds.masked_scatter(is_visual[..., None], visual.to(embeds.dtype))
+    embeds = embeds.masked_scatter(is_visual[..., None], visual.to(embeds))
     ids = model.generate(
         inputs_embeds=embeds,
         attention_mask=inputs["attention_mask"],

@@ -12,6 +12,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from vtc_core.methods import all_tokens
 from vtc_torch import Pruned
 from vtc_torch.walk import Looked
+from vtc_torch.wrapping import device_of
 
 from . import packing
 from .budget import fed
@@ -103,7 +104,7 @@ class Features:
     ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
         handle, model = self.handle, self.handle.model.model
         tower = handle.tower(kind)
-        looked = handle.walk(tower, tiles.to(next(tower.parameters()).device), model.multi_modal_projector)
+        looked = handle.walk(tower, tiles.to(device_of(tower)), model.multi_modal_projector)
         if handle.family.several:
             tokens = self._packed(looked, layouts)
             if kind == "video" and handle.family.forward_ends_videos:

@@ -52,7 +52,8 @@ def patch(
     """
     family = family_of(getattr(model, "config", None), type(model).__name__)
     if not isinstance(model, family.model):
-        raise TypeError(f"model must be a {family.model.__name__}, got {type(model).__name__}")
+        inner = ": pass its get_base_model()" if hasattr(model, "get_base_model") else ""
+        raise TypeError(f"model must be a {family.model.__name__}, got {type(model).__name__}{inner}")
     config = model.config
     settings = checked(family, config, keep, total, either(None, method, layers, reduce))
     check_processor(family, config, processor)

@@ -16,7 +16,7 @@ from transformers.models.clip.modeling_clip import eager_attention_forward
 from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import WHOLE
 
-from . import towers, verbs
+from . import towers, verbs, wrapping
 from .notes import Heads, Notes, call, heads
 from .verbs import gather
 
@@ -78,23 +78,31 @@ class Walk(NamedTuple):
         """Walk `tower` up to the last useful layer; `project` makes `Seen.projected` of the features, if needed.
 
         Layers that are run whole are called as the modules they are, so that hooks, checkpointing, sharding and
-        offloading work in them as in the stock model.
+        offloading work in them as in the stock model. Where the last useful layer is sharded (FSDP2) or offloaded
+        (accelerate), it is run whole too.
         """
-        notes = Notes(self.method, int(towers.has_cls(tower)))
-        layers = tower.encoder.layers
-        hidden = towers.embed(tower, pixel_values)  # batch first+tokens dim
-        states = {0: hidden} if 0 in self.feature_layers else {}  # hidden states that are features
-        for number, layer in enumerate(layers[: self.last + self.whole]):
-            hidden = notes.of_call(layer, hidden) if number in self.layers else call(layer, hidden)
-            if number + 1 in self.feature_layers:
-                states[number + 1] = hidden
-        if not self.whole:
+        notes, layers = Notes(self.method, int(towers.has_cls(tower))), tower.encoder.layers
+        whole = self.whole or wrapping.in_one_piece(tower, layers[self.last])
+
+        def run(pixel_values: Tensor) -> tuple[Hidden, dict[int, Hidden]]:
+            """What comes out of the last layer that is run whole; and hidden states that are features."""
+            hidden = towers.embed(tower, pixel_values)  # batch first+tokens dim
+            states = {0: hidden} if 0 in self.feature_layers else {}
+            for number, layer in enumerate(layers[: self.last + whole]):
+                hidden = notes.of_call(layer, hidden) if number in self.layers else call(layer, hidden)
+                if number + 1 in self.feature_layers:
+                    states[number + 1] = hidden
+            if self.last + 1 in self.layers:
+                after = layers[self.last + 1]
+                wrapping.as_called([after], lambda hidden: notes.of_input(after, hidden), hidden)
+            return hidden, states
+
+        hidden, states = wrapping.as_called([tower, tower.encoder], run, pixel_values)
+        if not whole:
             finish = self._last(layers[self.last], hidden, states, notes)
             return Looked(self.method, self._seen(notes, hidden), finish)
-        if self.last + 1 in self.layers:
-            notes.of_input(layers[self.last + 1], hidden)
         features = torch.cat([states[number] for number in self.feature_layers], -1)
-        seen = self._seen(notes, hidden, features, project)
+        seen = self._seen(notes, hidden, features if self.whole else None, project)
         return Looked(self.method, seen, lambda indices: gather(features, indices + notes.first))
 
     def _last(
