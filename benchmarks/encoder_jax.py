@@ -12,9 +12,10 @@ from results import write_section
 from vtc_bench import costs, jax_encoder
 from vtc_bench.report import largest_difference
 from vtc_bench.timing import interleaved, table
+from vtc_core.methods import VtcCls, spelled
 
 SETTINGS = (("vit-l-336", 1, 64), ("vit-l-336", 4, 64), ("vit-l-336", 1, 192), ("vit-b-224", 4, 22))
-LAYERS = 3
+METHOD = VtcCls()
 
 
 def main() -> None:
@@ -24,15 +25,15 @@ def main() -> None:
     parts = []
     for geometry, batch, keep in SETTINGS:
         g = costs.GEOMETRIES[geometry]
-        floor = costs.pruned(g, keep, LAYERS) / costs.whole(g)
-        compiled = jax_encoder.compiled(g, batch, keep, LAYERS)
+        floor = costs.pruned(g, keep, METHOD) / costs.whole(g)
+        compiled = jax_encoder.compiled(g, batch, keep, METHOD)
         runs = {name: one.run for name, one in compiled.items()}
         difference = largest_difference(runs[jax_encoder.PRUNED](), runs[jax_encoder.WHOLE]()[0])
         seconds = interleaved(runs, rounds, title=f"{geometry}, batch {batch}, keep {keep}")
         compiling = ", ".join(f"{name} {one.seconds:.1f} s" for name, one in compiled.items())
         parts.append(
             f"{table(seconds, jax_encoder.PRUNED, {jax_encoder.WHOLE: floor})}\n\n"
-            f"{geometry}, batch {batch}, keep={keep}, K={LAYERS}, float32, {rounds} interleaved rounds. "
+            f"{geometry}, batch {batch}, keep={keep}, method {spelled(METHOD)}, float32, {rounds} interleaved rounds. "
             f"Compiled before: {compiling}. Largest difference of a kept feature: {difference:.1e}."
         )
     body = "\n\n".join(parts)

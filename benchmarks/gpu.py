@@ -22,6 +22,7 @@ from vtc_bench import compile_encoder, costs, memory, prefill, torch_encoder
 from vtc_bench.costs import GEOMETRIES, Geometry
 from vtc_bench.machine import machine
 from vtc_bench.timing import interleaved, ratio, spread, wall
+from vtc_core.methods import VtcCls
 from vtc_torch import Pruned, PrunedEncoder, gather
 
 TOY = Geometry(tokens=64, dim=64, mlp=128, depth=4, heads=4, patch=4)
@@ -101,9 +102,9 @@ def main() -> None:
     for batch in batches:
         pixel_values = torch_encoder.pixels(g, batch, options.device, dtype)
         for keep in keeps:
-            runs = torch_encoder.runs(g, pixel_values, keep, 3)
+            runs = torch_encoder.runs(g, pixel_values, keep, VtcCls())
             if gpu:
-                runs |= compile_encoder.runs(g, pixel_values, keep, 3)
+                runs |= compile_encoder.runs(g, pixel_values, keep, VtcCls())
             seconds = interleaved(runs, 5, clock, f"encoder, batch {batch}, keep {keep}")
             floor = costs.pruned(g, keep) / costs.whole(g)
             pairs = {f"pruned / {to}": (torch_encoder.PRUNED, to, floor) for to in runs if to != torch_encoder.PRUNED}
@@ -111,13 +112,13 @@ def main() -> None:
             save()
     if gpu:
         for name in torch_encoder.NAMES:
-            result[f"memory, batch 16, {name}"] = memory.peak(g, name, 16, keeps[0], 3, "cuda")
+            result[f"memory, batch 16, {name}"] = memory.peak(g, name, 16, keeps[0], VtcCls(), "cuda")
     for language, config in languages.items():
         for batch in batches[:2]:
             pixel_values = torch_encoder.pixels(g, batch, options.device, dtype)
-            runs = prefill.runs(g, config(), pixel_values, keeps[0], 3)
+            runs = prefill.runs(g, config(), pixel_values, keeps[0], VtcCls())
             seconds = interleaved(runs, 5, partial(cuda_clock, calls=1) if gpu else wall, f"prefill, {language}")
-            floors = prefill.floors(g, config(), keeps[0], 3)
+            floors = prefill.floors(g, config(), keeps[0], VtcCls())
             pairs = {what: (f"{what}, {keeps[0]}", f"{what}, {g.tokens}", floors.get(what)) for what in prefill.WORK}
             result[f"prefill, {language}, batch {batch}"] = figures(seconds, pairs)
             save()

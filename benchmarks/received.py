@@ -1,11 +1,11 @@
-"""Does the memory of `signal="received"` grow with tokens, or with their square? Peak of one call, by size of picture.
+"""Does the memory of method "received" grow with tokens, or with their square? Peak of one call, by size of picture.
 
     python benchmarks/received.py [--grids 16 24 32 48 64]
 
 SigLIP so400m widths, three layers of it, two of them ensembled, random weights, float32, one picture of grid x grid
 patches. Each figure is from a process of its own: what the call takes above the loaded model (Linux' VmHWM).
-A: `vtc_torch.PrunedEncoder(signal="received")`. B: the whole tower with sdpa, which prunes nothing. C: the usual way,
-eager attention with every map kept, and the mean over its columns. Exit code 1 if A grows faster than tokens ** 1.2.
+A: `vtc_torch.PrunedEncoder` with it. B: the whole tower with sdpa, which prunes nothing. C: the usual way, eager
+attention with every map kept, and the mean over its columns. Exit code 1 if A grows faster than tokens ** 1.2.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from rich.progress import track
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
 from vtc_bench.memory import PROMPT_FREE, resident
+from vtc_core.methods import Received
 from vtc_torch import PrunedEncoder, prune
 
 RECEIVED, WHOLE, MAPS = "received", "unpruned, sdpa", "all maps kept"
@@ -49,7 +50,7 @@ def run(name: str, grid: int) -> Callable[[], Any]:
     pixel_values = torch.randn(1, 3, grid * PATCH, grid * PATCH)
     model = tower(grid, "eager" if name == MAPS else "sdpa")
     if name == RECEIVED:
-        encoder = PrunedEncoder(model, keep, LAYERS, feature_layer=-1, signal="received")
+        encoder = PrunedEncoder(model, keep, Received(LAYERS), feature_layer=-1)
         return lambda: encoder(pixel_values)
     if name == WHOLE:
         return lambda: model(pixel_values).last_hidden_state

@@ -7,7 +7,9 @@ activations and copies are not: they are what a measured ratio may lose, or win,
 import math
 from typing import Any, NamedTuple
 
-from vtc_core import checks, resolve_layers
+from vtc_core import checks
+from vtc_core.methods import Method, VtcCls
+from vtc_core.methods.method import ALL_QUERIES, ATTENTION, WHOLE
 
 
 class Geometry(NamedTuple):
@@ -24,6 +26,10 @@ class Geometry(NamedTuple):
     def length(self) -> int:
         """Tokens that attend to each other: CLS and all patches."""
         return 1 + self.tokens
+
+    def projection(self, width: int) -> int:
+        """Multiply-adds of LLaVA's projector into a language model of that width, for one token."""
+        return self.dim * width + width * width
 
     @property
     def image_size(self) -> int:
@@ -56,14 +62,27 @@ def whole(g: Geometry) -> int:
     return _embedding(g) + g.depth * _layer(g, g.length)
 
 
-def pruned(g: Geometry, keep: int, layers: int = 3, feature_layer: int = -2) -> int:
-    """What S8 needs and no more (design, section 4): layers up to the last useful one, CLS rows in K of them, and
-    in the last useful one keys and values for all, queries, attention and MLP for the `keep` chosen tokens."""
-    checks.encoder(g.tokens, g.depth, keep, layers, "sum", feature_layer)
-    last = checks.last_layer(g.depth, feature_layer)
-    rows = len(resolve_layers(layers, g.depth, feature_layer)) * g.length * g.dim
-    cls_query = g.dim * g.dim
-    return _embedding(g) + last * _layer(g, g.length) + rows + cls_query + _layer(g, keep)
+def pruned(g: Geometry, keep: int, method: Method = VtcCls(), feature_layer: int = -2) -> int:  # noqa: B008
+    """What the pruned encoder of `vtc_torch` and `vtc_jax` does; the choice itself is not in it.
+
+    All layers before the last useful one, and what the method sees in those that it looks at. Then of the last useful
+    one keys and values for all tokens, queries, attention and MLP for the `keep` chosen tokens, and the queries that
+    are asked for the method; or, for a method that sees features or merges them, the whole of it.
+    """
+    checks.encoder(g.tokens, g.depth, keep, method, feature_layer)
+    last, layers = checks.last_layer(g.depth, feature_layer), method.layers_seen(g.depth, feature_layer)
+    asking = g.length if any(name in ALL_QUERIES for name in method.needs) else 1
+    seen = len(layers) * sum(_signal(g, name) for name in method.needs if name in ATTENTION)
+    work = _embedding(g) + last * _layer(g, g.length) + seen
+    if method.merges or last + 1 in layers or any(name in WHOLE for name in method.needs):
+        beyond = (asking + g.length) * g.dim**2 if last + 1 in layers else 0  # queries and keys of the layer after it
+        return work + _layer(g, g.length) + beyond
+    return work + _layer(g, keep) + (asking * g.dim**2 if last in layers else 0)
+
+
+def _signal(g: Geometry, name: str) -> int:
+    """What is made of the queries and keys of one layer: queries that are asked, times all keys."""
+    return {"received_attention": g.length, "sink_attention": 2 * g.tokens}.get(name, 1) * g.length * g.dim
 
 
 def _embedding(g: Geometry) -> int:

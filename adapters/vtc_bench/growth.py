@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vtc_torch import PrunedEncoder
+from vtc_core.methods import VtcCls
 
 from . import costs, prefill, torch_encoder
 from .costs import Geometry
@@ -40,17 +40,17 @@ class Sweep(NamedTuple):
     work: Callable[[int], tuple[int, ...]]
 
 
-def sweeps(g: Geometry, config: Any, layers: int = 3) -> Iterator[Sweep]:
-    """For an encoder geometry and a language model's configuration. Models are made when a sweep begins."""
+def sweeps(g: Geometry, config: Any) -> Iterator[Sweep]:
+    """Of VTC-CLS, for an encoder geometry and a language model's configuration. Models are made when a sweep begins."""
     keep, tower = one_in_nine(g.tokens), torch_encoder.tower(g)
     pixels = partial(torch_encoder.pixels, g)
 
-    def encoders(keep: int = keep, layers: int = layers, batch: int = 1) -> Runs:
-        pruned = partial(PrunedEncoder(tower, keep, layers), pixels(batch))
+    def encoders(keep: int = keep, layers: int = 3, batch: int = 1) -> Runs:
+        pruned = partial(torch_encoder.pruned(tower, keep, VtcCls(layers)), pixels(batch))
         return {"pruned": pruned, "unpruned": partial(torch_encoder.whole, tower, pixels(batch))}
 
-    def work(keep: int = keep, layers: int = layers) -> tuple[int, ...]:
-        return costs.pruned(g, keep, layers), costs.whole(g)
+    def work(keep: int = keep, layers: int = 3) -> tuple[int, ...]:
+        return costs.pruned(g, keep, VtcCls(layers)), costs.whole(g)
 
     keeps = tuple(sorted({*_powers(32, g.tokens), g.tokens}))
     yield Sweep("keep", keeps, lambda n: encoders(keep=n), lambda n: work(keep=n))
@@ -59,7 +59,7 @@ def sweeps(g: Geometry, config: Any, layers: int = 3) -> Iterator[Sweep]:
     yield Sweep("layers (K)", numbers, lambda k: encoders(layers=k), lambda k: work(layers=k))
     yield Sweep("batch", (1, 4, 16), lambda batch: encoders(batch=batch), lambda batch: work())
     sides = tuple(side**2 for side in range(8, isqrt(g.tokens) + 9, 8))
-    yield Sweep("tokens", sides, partial(_tokens, g, layers), partial(_tokens_work, g, layers))
+    yield Sweep("tokens", sides, partial(_tokens, g), partial(_tokens_work, g))
     language = prefill.language_model(config, "cpu", torch.float32)
     lengths = tuple(sorted({*_powers(64, g.tokens), g.tokens}))
     yield Sweep(
@@ -112,19 +112,19 @@ def one_in_nine(tokens: int) -> int:
     return max(1, round(tokens / 9))
 
 
-def _tokens(g: Geometry, layers: int, tokens: int) -> Runs:
+def _tokens(g: Geometry, tokens: int) -> Runs:
     """Pictures of another size."""
     other = g._replace(tokens=tokens)
     tower, pixel_values = torch_encoder.tower(other), torch_encoder.pixels(other, 1)
     return {
-        "pruned": partial(PrunedEncoder(tower, one_in_nine(tokens), layers), pixel_values),
+        "pruned": partial(torch_encoder.pruned(tower, one_in_nine(tokens), VtcCls()), pixel_values),
         "unpruned": partial(torch_encoder.whole, tower, pixel_values),
     }
 
 
-def _tokens_work(g: Geometry, layers: int, tokens: int) -> tuple[int, int]:
+def _tokens_work(g: Geometry, tokens: int) -> tuple[int, int]:
     other = g._replace(tokens=tokens)
-    return costs.pruned(other, one_in_nine(tokens), layers), costs.whole(other)
+    return costs.pruned(other, one_in_nine(tokens)), costs.whole(other)
 
 
 def _prefill(language: Any, width: int, tokens: int) -> Runs:

@@ -9,6 +9,7 @@ import jax
 from flax import nnx
 from jax import Array
 
+from vtc_core.methods import Method
 from vtc_jax import Pruned, PrunedEncoder
 from vtc_jax.tower import CLIPTower, TowerConfig
 
@@ -23,20 +24,26 @@ class Compiled(NamedTuple):
     seconds: float  # that tracing and compiling took
 
 
-def compiled(g: Geometry, batch: int, keep: int, layers: int) -> dict[str, Compiled]:
+def compiled(g: Geometry, batch: int, keep: int, method: Method) -> dict[str, Compiled]:
     """Name to run, in float32 on the default device; a run blocks until its work is done."""
     config = TowerConfig(g.dim, g.mlp, g.depth, g.heads, image_size=g.image_size, patch_size=g.patch)
     tower = CLIPTower(config, rngs=nnx.Rngs(0))
+    projector = _same if "projected" in method.needs else None  # features stand in for projected tokens
+    encoder = PrunedEncoder(tower, keep, method, projector=projector)
     pixel_values = jax.random.normal(jax.random.key(batch), (batch, 3, g.image_size, g.image_size))
     return {
-        PRUNED: _compile(_pruned, PrunedEncoder(tower, keep, layers), pixel_values),
+        PRUNED: _compile(_pruned, encoder, pixel_values),
         WHOLE: _compile(_whole, tower, pixel_values),
     }
 
 
-def float32_runs(g: Geometry, batch: int, keep: int, layers: int) -> dict[str, Callable[[], Any]]:
-    made = {name: one.run for name, one in compiled(g, batch, keep, layers).items()}
+def float32_runs(g: Geometry, batch: int, keep: int, method: Method) -> dict[str, Callable[[], Any]]:
+    made = {name: one.run for name, one in compiled(g, batch, keep, method).items()}
     return {PRUNED: made[PRUNED], WHOLE: lambda: made[WHOLE]()[0]}
+
+
+def _same(features: Array) -> Array:
+    return features
 
 
 def _pruned(encoder: PrunedEncoder, pixel_values: Array) -> Pruned:

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from vtc_core.methods import Method, method_of, saved
+
 from . import torch_encoder
 from .costs import Geometry
 
@@ -19,13 +21,13 @@ from .costs import Geometry
 PROMPT_FREE = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 
 
-def peak(g: Geometry, name: str, batch: int, keep: int, layers: int, device: str = "cpu") -> int:
+def peak(g: Geometry, name: str, batch: int, keep: int, method: Method, device: str = "cpu") -> int:
     """Bytes that the run `name` of `torch_encoder.runs` takes at its peak; measured in a new process.
 
     Raises:
         RuntimeError: the process failed; its last line says why.
     """
-    what = json.dumps([g, name, batch, keep, layers, device])
+    what = json.dumps([g, name, batch, keep, saved(method), device])
     done = subprocess.run(
         [sys.executable, "-m", "vtc_bench.memory", what], capture_output=True, text=True, env=os.environ | PROMPT_FREE
     )
@@ -34,10 +36,10 @@ def peak(g: Geometry, name: str, batch: int, keep: int, layers: int, device: str
     return int(done.stdout)
 
 
-def _measure(g: Geometry, name: str, batch: int, keep: int, layers: int, device: str) -> int:
+def _measure(g: Geometry, name: str, batch: int, keep: int, method: Method, device: str) -> int:
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     small = torch_encoder.pixels(g, 1, device, dtype)
-    run = torch_encoder.runs(g, small, keep, layers, only=(name,))[name]
+    run = torch_encoder.runs(g, small, keep, method, only=(name,))[name]
     run()  # thread pools, packed weights, cuBLAS workspaces: not the run's own
     small.data = torch_encoder.pixels(g, batch, device, dtype)
     if device == "cpu":
@@ -60,5 +62,5 @@ def resident(field: str) -> int:
 
 
 if __name__ == "__main__":
-    geometry, *rest = json.loads(sys.argv[1])
-    print(_measure(Geometry(*geometry), *rest))
+    geometry, *numbers, method, device = json.loads(sys.argv[1])
+    print(_measure(Geometry(*geometry), *numbers, method_of(method), device))

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 import vtc_onnx
+from vtc_core.methods import Method
 from vtc_onnx import sessions, tidying, tracing, writing
 
 from . import torch_encoder
@@ -41,14 +42,18 @@ class Whole(nn.Module):
         return (features, out.last_hidden_state) if self.all_layers else (features,)
 
 
-def float32_runs(g: Geometry, batch: int, keep: int, layers: int) -> dict[str, Callable[[], Any]]:
-    made = runs(g, keep, layers, names=(PRUNED, WHOLE))
+def float32_runs(g: Geometry, batch: int, keep: int, method: Method) -> dict[str, Callable[[], Any]]:
+    made = runs(g, keep, method, names=(PRUNED, WHOLE))
     pixels = torch_encoder.pixels(g, batch).numpy()
     return {name: partial(run, pixels) for name, run in made.items()}
 
 
 def runs(
-    g: Geometry, keep: int, layers: int, quantize: str | None = None, names: tuple[str, ...] = (PRUNED, WHOLE, TRIMMED)
+    g: Geometry,
+    keep: int,
+    method: Method,
+    quantize: str | None = None,
+    names: tuple[str, ...] = (PRUNED, WHOLE, TRIMMED),
 ) -> dict[str, Callable[[np.ndarray], Any]]:
     """Name to what makes features of pixels; the pruned one returns `Pruned`. Files are gone once they are open."""
     tower = torch_encoder.tower(g, "eager")
@@ -57,7 +62,8 @@ def runs(
         path = Path(folder, "encoder.onnx")
         for name in names:
             if name == PRUNED:
-                vtc_onnx.export(tower, path, keep, layers, quantize=quantize, overwrite=True)
+                encoder = torch_encoder.pruned(tower, keep, method)
+                vtc_onnx.export(encoder, path, quantize=quantize, overwrite=True)
                 made[name] = vtc_onnx.PrunedEncoder(path)
             else:
                 session = whole(g, tower, name == WHOLE, quantize, Path(folder))

@@ -1,6 +1,6 @@
 """A LLaVA's work before its first token, and each token after it: encoder, projector, language model; random weights.
 
-The parts are put together here as LLaVA does it, without a processor: the kept features, projected, then the text.
+The parts are put together here as LLaVA does it, without a processor: the fed features, projected, then the text.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen2Config
 
+from vtc_core.methods import Method
 from vtc_llava.savings import decoder
 
 from . import costs, torch_encoder
@@ -48,22 +49,23 @@ def language_model(config: PreTrainedConfig, device: str, dtype: torch.dtype) ->
 
 
 def runs(
-    g: Geometry, config: PreTrainedConfig, pixel_values: Tensor, keep: int, layers: int
+    g: Geometry, config: PreTrainedConfig, pixel_values: Tensor, keep: int, method: Method
 ) -> dict[str, Callable[[], Any]]:
     """Name to run, each with all visual tokens and with `keep`: prefill, end to end (to the first token), and decoding.
 
     On the device and in the dtype of `pixel_values`; one picture a prompt.
     """
     device, dtype = str(pixel_values.device), pixel_values.dtype
-    encoders = torch_encoder.runs(g, pixel_values, keep, layers, only=(torch_encoder.PRUNED, torch_encoder.WHOLE))
     language = language_model(config, device, dtype)
     width = config.hidden_size
     projector = nn.Sequential(nn.Linear(g.dim, width), nn.GELU(), nn.Linear(width, width)).eval().to(device, dtype)
+    only = (torch_encoder.PRUNED, torch_encoder.WHOLE)
+    encoders = torch_encoder.runs(g, pixel_values, keep, method, only, projector)
     batch = len(pixel_values)
     text = torch.randn(batch, TEXT, width, generator=torch.Generator().manual_seed(0)).to(device, dtype)
 
-    def first_token(features: Tensor) -> Any:
-        embeds = torch.cat([projector(features), text], 1)
+    def first_token(tokens: Tensor) -> Any:
+        embeds = torch.cat([tokens, text], 1)
         return language(inputs_embeds=embeds, use_cache=True, logits_to_keep=1)
 
     def decode(seen: Any) -> None:
@@ -78,29 +80,33 @@ def runs(
         (g.tokens, encoders[torch_encoder.WHOLE]),
     ):
         with torch.no_grad():
-            features = encode()
-            seen = first_token(features)
-        made[f"{PREFILL}, {count}"] = partial(first_token, features)
+            tokens = encode()
+            seen = first_token(tokens)
+        made[f"{PREFILL}, {count}"] = partial(first_token, tokens)
         made[f"{END_TO_END}, {count}"] = lambda encode=encode: first_token(encode())
         made[f"{DECODE}, {count}"] = partial(decode, seen)
     return {name: torch_encoder.without_gradients(run) for name, run in made.items()}
 
 
-def floors(g: Geometry, config: PreTrainedConfig, keep: int, layers: int) -> dict[str, float]:
+def floors(g: Geometry, config: PreTrainedConfig, keep: int, method: Method) -> dict[str, float]:
     """Kept / all by multiply-adds. Decoding reads weights and cache rather than multiplying: it has no such floor."""
-    kept, everything = (multiply_adds(g, config, count) for count in (keep, g.tokens))
-    return {
-        PREFILL: kept / everything,
-        END_TO_END: (kept + costs.pruned(g, keep, layers)) / (everything + costs.whole(g)),
-    }
+    kept, everything = (language_work(config, count) for count in (keep, g.tokens))
+    end_to_end = to_first_token(g, config, keep, method) / (costs.whole(g) + after_encoder(g, config, g.tokens))
+    return {PREFILL: kept / everything, END_TO_END: end_to_end}
 
 
-def multiply_adds(g: Geometry, config: PreTrainedConfig, tokens: int) -> int:
-    """Projector and language model, for a picture's `tokens` and the text after them, up to the logits of the last."""
-    width = config.hidden_size
-    return tokens * (g.dim * width + width * width) + language_work(config, tokens)
+def to_first_token(g: Geometry, config: PreTrainedConfig, keep: int, method: Method) -> int:
+    """Encoder, projector and language model of a picture of which `keep` tokens are fed."""
+    seen = g.tokens * g.projection(config.hidden_size) if "projected" in method.needs else 0
+    made = keep * g.projection(config.hidden_size) if method.merges_projected else 0  # these are there already
+    return costs.pruned(g, keep, method) + seen - made + after_encoder(g, config, keep)
+
+
+def after_encoder(g: Geometry, config: PreTrainedConfig, tokens: int) -> int:
+    """Projector and language model, for the `tokens` that are fed of a picture."""
+    return tokens * g.projection(config.hidden_size) + language_work(config, tokens)
 
 
 def language_work(config: PreTrainedConfig, tokens: int) -> int:
-    """Of that, the language model's part."""
+    """For a picture's `tokens` and the text after them, up to the logits of the last."""
     return decoder(config).flops(tokens + TEXT) // 2 + config.hidden_size * config.vocab_size

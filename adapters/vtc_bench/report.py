@@ -1,7 +1,7 @@
 """What `vtc bench` prints and `benchmarks/` records: measurements as markdown, each a single interleaved run.
 
 A backend's encoder is benchmarked by a module `<backend>_encoder.py` with two names:
-- `float32_runs(g, batch, keep, layers)`: name to run; the first is pruned and returns `Pruned`, the second runs the
+- `float32_runs(g, batch, keep, method)`: name to run; the first is pruned and returns `Pruned`, the second runs the
   whole tower, its last layer too, and returns the features (batch tokens dim); more may follow;
 - `PACKAGES`: those whose versions belong to the figures.
 """
@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from vtc_core.methods import Method, VtcCls, spelled
 
 from . import costs
 from .costs import Geometry
@@ -28,16 +30,25 @@ class Report(NamedTuple):
     packages: tuple[str, ...]
 
 
-def encoder(backend: str, name: str, batch: int = 4, keep: int = 64, layers: int = 3, rounds: int = 5) -> Report:
-    """Pruned against whole (and, in torch, against the usual way) for the geometry `name`, on the CPU in float32."""
+def encoder(
+    backend: str,
+    name: str,
+    batch: int = 4,
+    keep: int = 64,
+    method: Method = VtcCls(),  # noqa: B008
+    rounds: int = 5,
+) -> Report:
+    """Pruned against whole (and VTC-CLS in torch against the usual way) for the geometry `name`, CPU, float32."""
     g = costs.GEOMETRIES[name]
     subject = import_module(f".{backend}_encoder", __package__)
-    runs: Mapping[str, Callable[[], Any]] = subject.float32_runs(g, batch, keep, layers)
+    runs: Mapping[str, Callable[[], Any]] = subject.float32_runs(g, batch, keep, method)
     pruned, whole, *others = runs
-    difference = largest_difference(runs[pruned](), runs[whole]())
+    note = _setting(name, batch, keep, method, rounds)
+    if not method.merges:
+        difference = largest_difference(runs[pruned](), runs[whole]())
+        note += f" Largest difference of a kept feature: {difference:.1e}."
     seconds = interleaved(runs, rounds, title=f"{backend} encoder")
-    floor = costs.pruned(g, keep, layers) / costs.whole(g)
-    note = f"{_setting(name, batch, keep, layers, rounds)} Largest difference of a kept feature: {difference:.1e}."
+    floor = costs.pruned(g, keep, method) / costs.whole(g)
     return Report(f"{table(seconds, pruned, dict.fromkeys((whole, *others), floor))}\n\n{note}", subject.PACKAGES)
 
 
@@ -47,30 +58,39 @@ def largest_difference(pruned: Any, features: Any) -> float:
     return float(np.abs(kept - np.take_along_axis(whole, indices[..., None], 1)).max())
 
 
-def memory(name: str, batch: int = 4, keep: int = 64, layers: int = 3) -> Report:
-    """Peak memory above the loaded model of pruned, whole and the usual way, a fresh process each."""
+def memory(name: str, batch: int = 4, keep: int = 64, method: Method = VtcCls()) -> Report:  # noqa: B008
+    """Peak memory above the loaded model of pruned, whole and VTC-CLS's usual way, a fresh process each."""
     from . import torch_encoder
     from .memory import peak
 
-    bytes_of = {run: peak(costs.GEOMETRIES[name], run, batch, keep, layers) for run in torch_encoder.NAMES}
+    bytes_of = {run: peak(costs.GEOMETRIES[name], run, batch, keep, method) for run in torch_encoder.names(method)}
     whole = bytes_of[torch_encoder.WHOLE]
     added = {run: taken - whole for run, taken in bytes_of.items()}
     rows = ["| | peak MB above the loaded model | added to unpruned, MB |", "|---|---|---|"]
     rows += [f"| {run} | {taken / 1e6:.1f} | {added[run] / 1e6:+.1f} |" for run, taken in bytes_of.items()]
-    share = added[torch_encoder.PRUNED] / added[torch_encoder.USUAL]
-    note = f"Pruned adds {share:+.2%} of what the usual way adds. {_setting(name, batch, keep, layers)}"
+    note = _setting(name, batch, keep, method)
+    if torch_encoder.USUAL in added:
+        share = added[torch_encoder.PRUNED] / added[torch_encoder.USUAL]
+        note = f"Pruned adds {share:+.2%} of what the usual way adds. {note}"
     return Report("\n".join(rows) + f"\n\n{note}", torch_encoder.PACKAGES)
 
 
-def prefill(name: str, language: str, batch: int = 1, keep: int = 64, layers: int = 3, rounds: int = 5) -> Report:
+def prefill(
+    name: str,
+    language: str,
+    batch: int = 1,
+    keep: int = 64,
+    method: Method = VtcCls(),  # noqa: B008
+    rounds: int = 5,
+) -> Report:
     """The language model with all visual tokens and with `keep`: prefill, end to end, and the tokens after it."""
     from . import prefill as subject
     from . import torch_encoder
 
     g, config = costs.GEOMETRIES[name], subject.LANGUAGE_MODELS[language]()
-    runs = subject.runs(g, config, torch_encoder.pixels(g, batch), keep, layers)
+    runs = subject.runs(g, config, torch_encoder.pixels(g, batch), keep, method)
     seconds = interleaved(runs, rounds, title="prefill")
-    floors = subject.floors(g, config, keep, layers)
+    floors = subject.floors(g, config, keep, method)
     rows = [
         f"| | all {g.tokens}: median s | {keep} kept: median s | kept / all | min-max | floor | measured / floor |",
         "|---|---|---|---|---|---|---|",
@@ -88,7 +108,7 @@ def prefill(name: str, language: str, batch: int = 1, keep: int = 64, layers: in
         f"{subject.END_TO_END.capitalize()} is the time to the first token; after it {rates[0]:.1f} tokens per second "
         f"with all and {rates[1]:.1f} with {keep}. A pass of one token takes {one:.2g} s, to read the weights, which "
         f"pruning cannot save: without that time prefill takes {(kept - one) / (whole - one):.3f}. Language model of "
-        f"{language} geometry, {subject.TEXT} tokens of text; {_setting(name, batch, keep, layers, rounds)}"
+        f"{language} geometry, {subject.TEXT} tokens of text; {_setting(name, batch, keep, method, rounds)}"
     )
     return Report("\n".join(rows) + f"\n\n{note}", torch_encoder.PACKAGES)
 
@@ -100,9 +120,10 @@ def growth(name: str, folder: Path, rounds: int = 3) -> Report:
 
     folder.mkdir(parents=True, exist_ok=True)
     g = costs.GEOMETRIES[name]
+    setting = _setting(name, 1, subject.one_in_nine(g.tokens), VtcCls(), rounds)
     parts = [
-        f"Where it is not the axis: {_setting(name, 1, subject.one_in_nine(g.tokens), 3, rounds)} Of pictures of other "
-        f"sizes, one token in nine is kept too. Language model of 0.5b geometry, {prefill.TEXT} tokens of text."
+        f"Where it is not the axis: {setting} Of pictures of other sizes, one token in nine is kept "
+        f"too. Language model of 0.5b geometry, {prefill.TEXT} tokens of text."
     ]
     for sweep in subject.sweeps(g, prefill.LANGUAGE_MODELS["0.5b"]()):
         curve = subject.measure(sweep, rounds)
@@ -119,9 +140,10 @@ def growth(name: str, folder: Path, rounds: int = 3) -> Report:
     return Report("\n\n".join(parts), torch_encoder.PACKAGES)
 
 
-def _setting(name: str, batch: int, keep: int, layers: int, rounds: int | None = None) -> str:
+def _setting(name: str, batch: int, keep: int, method: Method, rounds: int | None = None) -> str:
     g: Geometry = costs.GEOMETRIES[name]
     words = (
-        f"encoder {name} (CLIP geometry, random weights), float32, batch {batch}, keep={keep} of {g.tokens}, K={layers}"
+        f"encoder {name} (CLIP geometry, random weights), float32, batch {batch}, keep={keep} of {g.tokens}, "
+        f"method {spelled(method)}"
     )
     return f"{words}, {rounds} interleaved rounds." if rounds else f"{words}."

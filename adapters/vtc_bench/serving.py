@@ -12,11 +12,12 @@ from typing import Any, NamedTuple
 from transformers import PreTrainedConfig
 
 from vtc_core import checks
+from vtc_core.methods import Method, VtcCls
 
 from . import costs
 from .costs import Geometry
 from .photos import photo
-from .prefill import STEPS, TEXT, multiply_adds
+from .prefill import STEPS, TEXT, after_encoder, to_first_token
 from .random_llava import question
 from .timing import Run, ratio, spread
 
@@ -97,11 +98,10 @@ def cache_hits(metrics: str) -> float:
     return sum(float(value) for values in found for value in values)
 
 
-def floor(g: Geometry, config: PreTrainedConfig, keep: int, layers: int = 3) -> float:
+def floor(g: Geometry, config: PreTrainedConfig, keep: int, method: Method = VtcCls()) -> float:  # noqa: B008
     """Plugin / stock by multiply-adds up to the first token. vLLM makes no layer of a tower after the feature layer."""
     stock = costs.whole(g._replace(depth=1 + checks.last_layer(g.depth, -2)))
-    kept, everything = (multiply_adds(g, config, count) for count in (keep, g.tokens))
-    return (kept + costs.pruned(g, keep, layers)) / (everything + stock)
+    return to_first_token(g, config, keep, method) / (stock + after_encoder(g, config, g.tokens))
 
 
 def table(

@@ -1,13 +1,14 @@
-"""The ways to run a CLIP encoder in PyTorch, on random weights: pruned, whole, and pruned the usual way."""
+"""The ways to run a CLIP encoder in PyTorch, on random weights: pruned, whole, and VTC-CLS the usual way."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPVisionConfig, CLIPVisionModel
 
+from vtc_core.methods import Method, VtcCls
 from vtc_torch import Pruned, PrunedEncoder, prune
 
 from .costs import Geometry
@@ -49,33 +50,55 @@ def whole(tower: Any, pixel_values: Tensor) -> Tensor:
     return tower(pixel_values, output_hidden_states=-2).hidden_states[-2][:, 1:]
 
 
-def usual_way(eager: Any, pixel_values: Tensor, keep: int, layers: tuple[int, ...]) -> Pruned:
+def pruned(tower: Any, keep: int, method: Method, projector: nn.Module | None = None) -> PrunedEncoder:
+    """Where a method sees projected tokens and there is no projector, it sees the features in their place."""
+    if projector is None and "projected" in method.needs:
+        projector = nn.Identity()
+    return PrunedEncoder(tower, keep, method, projector=projector)
+
+
+def usual_way(eager: Any, pixel_values: Tensor, keep: int, layers: tuple[int, ...], reduce: str) -> Pruned:
     """Eager attention with every layer's map kept, then the verbs: what the published code computes, by its formula."""
     out = eager(pixel_values, output_attentions=True, output_hidden_states=-2)
     cls_attention = torch.stack([out.attentions[n][:, :, 0, 1:] for n in layers])
-    return prune(out.hidden_states[-2][:, 1:], cls_attention, keep)
+    return prune(out.hidden_states[-2][:, 1:], cls_attention, keep, reduce)
+
+
+def names(method: Method) -> tuple[str, ...]:
+    """The usual way is one to VTC-CLS."""
+    return NAMES if isinstance(method, VtcCls) else (PRUNED, WHOLE)
 
 
 def runs(
-    g: Geometry, pixel_values: Tensor, keep: int, layers: int, only: tuple[str, ...] = NAMES
+    g: Geometry,
+    pixel_values: Tensor,
+    keep: int,
+    method: Method,
+    only: tuple[str, ...] | None = None,
+    projector: nn.Module | None = None,
 ) -> dict[str, Callable[[], Any]]:
-    """Name to run, on the device and in the dtype of `pixel_values`; only those of `only` are built."""
+    """Name to run, on the device and in the dtype of `pixel_values`; of `names(method)` only those of `only` are built.
+
+    With a `projector` pruned and whole return projected tokens.
+    """
+    only = names(method) if only is None else only
     where: dict[str, Any] = {"device": str(pixel_values.device), "dtype": pixel_values.dtype}
     made: dict[str, Callable[[], Any]] = {}
     sdpa: Any = tower(g, **where) if {PRUNED, WHOLE} & set(only) else None
     if PRUNED in only:
-        made[PRUNED] = partial(PrunedEncoder(sdpa, keep, layers), pixel_values)
+        made[PRUNED] = partial(pruned(sdpa, keep, method, projector), pixel_values)
     if WHOLE in only:
-        made[WHOLE] = partial(whole, sdpa, pixel_values)
-    if USUAL in only:
+        features = partial(whole, sdpa, pixel_values)
+        made[WHOLE] = (lambda: projector(features())) if projector else features
+    if USUAL in only and isinstance(method, VtcCls):
         eager = tower(g, "eager", **where)
-        numbers = PrunedEncoder(eager, keep, layers).layers
-        made[USUAL] = partial(usual_way, eager, pixel_values, keep, numbers)
+        numbers = pruned(eager, keep, method).layers
+        made[USUAL] = partial(usual_way, eager, pixel_values, keep, numbers, method.reduce)
     return {name: without_gradients(run) for name, run in made.items()}
 
 
-def float32_runs(g: Geometry, batch: int, keep: int, layers: int) -> dict[str, Callable[[], Any]]:
-    return runs(g, pixels(g, batch), keep, layers)
+def float32_runs(g: Geometry, batch: int, keep: int, method: Method) -> dict[str, Callable[[], Any]]:
+    return runs(g, pixels(g, batch), keep, method)
 
 
 def without_gradients(run: Callable[[], Any]) -> Callable[[], Any]:

@@ -7,8 +7,10 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from vtc_core import methods
+
 from .errors import BadUsage
-from .options import Debug, Keep, Layers
+from .options import Debug, Keep, Layers, Method, method_of
 from .progress import waiting
 
 if TYPE_CHECKING:
@@ -31,35 +33,43 @@ def encoder(
     geometry: Geometry = "vit-l-336",
     batch: Batch = 4,
     keep: Keep = None,
-    layers: Layers = 3,
+    method: Method = None,
+    layers: Layers = None,
     rounds: Rounds = 5,
     debug: Debug = False,
 ) -> None:
-    """The encoder: pruned, whole, and (in torch) pruned the usual way. Random weights, float32, CPU.
+    """The encoder: pruned, whole, and (VTC-CLS in torch) pruned the usual way. Random weights, float32, CPU.
 
-    Example: [bold]vtc bench encoder --backend onnx --batch 1[/bold]
+    Example: [bold]vtc bench encoder --method visionzip --batch 1[/bold]
     """
-    keep = _keep(geometry, keep, layers)
+    chosen = method_of(method, layers, None)
+    keep = _keep(geometry, keep, chosen)
     with waiting(f"starting {backend}"):
         from vtc_bench import report
-    _print(report.encoder(backend, geometry, batch, keep, layers, rounds))
+    _print(report.encoder(backend, geometry, batch, keep, chosen, rounds))
 
 
 @bench.command()
 def memory(
-    geometry: Geometry = "vit-l-336", batch: Batch = 4, keep: Keep = None, layers: Layers = 3, debug: Debug = False
+    geometry: Geometry = "vit-l-336",
+    batch: Batch = 4,
+    keep: Keep = None,
+    method: Method = None,
+    layers: Layers = None,
+    debug: Debug = False,
 ) -> None:
-    """Peak memory of the same three in PyTorch, a fresh process each. Needs Linux.
+    """Peak memory of the same in PyTorch, a fresh process each. Needs Linux.
 
     Example: [bold]vtc bench memory --batch 1[/bold]
     """
     if not Path("/proc/self/clear_refs").exists():
         raise BadUsage("vtc bench memory reads peak memory from Linux' /proc, which this system lacks")
-    keep = _keep(geometry, keep, layers)
+    chosen = method_of(method, layers, None)
+    keep = _keep(geometry, keep, chosen)
     with waiting("measuring, a fresh process each"):
         from vtc_bench import report
 
-        measured = report.memory(geometry, batch, keep, layers)
+        measured = report.memory(geometry, batch, keep, chosen)
     _print(measured)
 
 
@@ -71,7 +81,8 @@ def prefill(
     ] = "0.5b",
     batch: Batch = 1,
     keep: Keep = None,
-    layers: Layers = 3,
+    method: Method = None,
+    layers: Layers = None,
     rounds: Rounds = 5,
     debug: Debug = False,
 ) -> None:
@@ -79,10 +90,11 @@ def prefill(
 
     Example: [bold]vtc bench prefill --rounds 3[/bold]
     """
-    keep = _keep(geometry, keep, layers)
+    chosen = method_of(method, layers, None)
+    keep = _keep(geometry, keep, chosen)
     with waiting("starting torch"):
         from vtc_bench import report
-    _print(report.prefill(geometry, language_model, batch, keep, layers, rounds))
+    _print(report.prefill(geometry, language_model, batch, keep, chosen, rounds))
 
 
 @bench.command()
@@ -103,14 +115,14 @@ def growth(
     _print(report.growth(geometry, out, rounds))
 
 
-def _keep(geometry: str, keep: int | None, layers: int) -> int:
+def _keep(geometry: str, keep: int | None, method: methods.Method) -> int:
     """One in nine unless given; numbers that do not fit are refused before anything is built."""
     from vtc_bench import costs
 
     g = costs.GEOMETRIES[geometry]
     keep = round(g.tokens / 9) if keep is None else keep
     try:
-        costs.pruned(g, keep, layers)
+        costs.pruned(g, keep, method)
     except ValueError as error:
         raise BadUsage(str(error)) from error
     return keep

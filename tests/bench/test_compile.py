@@ -10,6 +10,7 @@ import torch
 from vtc_bench import compile_encoder, torch_encoder
 from vtc_bench.costs import Geometry
 from vtc_bench.report import largest_difference
+from vtc_core.methods import VtcCls
 
 torch.set_num_threads(1)
 compiled = []
@@ -20,8 +21,8 @@ def compile(function):  # inductor, the default, needs a C++ compiler
 
 whole, torch.compile = torch.compile, compile
 g = Geometry(tokens=36, dim=32, mlp=64, depth=3, heads=4, patch=4)
-runs = compile_encoder.float32_runs(g, batch=2, keep=5, layers=2)
-expected = torch_encoder.float32_runs(g, batch=2, keep=5, layers=2)
+runs = compile_encoder.float32_runs(g, batch=2, keep=5, method=VtcCls(2))
+expected = torch_encoder.float32_runs(g, batch=2, keep=5, method=VtcCls(2))
 pruned, unpruned = (run() for run in runs.values())
 assert len(compiled) == 2
 assert not pruned.features.requires_grad

@@ -13,6 +13,7 @@ from vtc_bench import costs, growth, prefill, report, torch_encoder
 from vtc_bench.costs import Geometry
 from vtc_bench.memory import peak
 from vtc_core import Pruned
+from vtc_core.methods import VtcCls, method_of
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -32,23 +33,37 @@ def test_the_encoder_report_compares_all_three(toy):
     assert packages == ("torch", "transformers")
 
 
+@pytest.mark.parametrize("method", ["received", "visionzip", "holov"])
+def test_the_encoder_report_takes_any_method_and_the_usual_way_is_of_vtc_cls(toy, method):
+    body, _ = report.encoder("torch", "toy", batch=2, keep=4, method=method_of(method), rounds=1)
+    assert f"method {method}, 1 interleaved rounds." in body
+    assert torch_encoder.USUAL not in body
+    assert ("difference of a kept feature" in body) is (method != "visionzip")  # which feeds mixtures
+
+
 def test_memory_of_the_usual_way_grows_with_the_maps():
     g = Geometry(tokens=400, dim=32, mlp=64, depth=6, heads=8, patch=4)
     maps = 6 * 4 * 8 * 401 * 401 * 4  # layers batch heads queries keys bytes: 123 MB
-    pruned, usual = (peak(g, name, 4, 9, 3) for name in (torch_encoder.PRUNED, torch_encoder.USUAL))
+    pruned, usual = (peak(g, name, 4, 9, VtcCls()) for name in (torch_encoder.PRUNED, torch_encoder.USUAL))
     assert usual > maps
     assert pruned < maps / 4
 
 
 def test_memory_says_why_it_failed():
     with pytest.raises(RuntimeError, match=r"keep must be an integer in \[1, 400\]"):
-        peak(Geometry(400, 32, 64, 6, 8, 4), torch_encoder.PRUNED, 1, 500, 3)
+        peak(Geometry(400, 32, 64, 6, 8, 4), torch_encoder.PRUNED, 1, 500, VtcCls())
 
 
 def test_the_prefill_report_has_a_row_for_each_kind_of_work(toy):
     body, _ = report.prefill("toy", "toy", keep=4, rounds=1)
     assert [f"| {work} |" in body for work in prefill.WORK] == [True, True, True]
     assert "tokens per second" in body
+
+
+def test_prefill_feeds_what_a_method_mixes_or_sees_projected(toy):
+    for method in ("visionzip", "holov"):
+        runs = prefill.runs(toy, prefill.LANGUAGE_MODELS["toy"](), torch_encoder.pixels(toy, 1), 4, method_of(method))
+        assert runs[f"{prefill.END_TO_END}, 4"]().past_key_values.get_seq_length() == 4 + prefill.TEXT
 
 
 def test_decoding_leaves_the_cache_as_it_was(toy, monkeypatch):
@@ -62,7 +77,7 @@ def test_decoding_leaves_the_cache_as_it_was(toy, monkeypatch):
         return model
 
     monkeypatch.setattr(prefill, "language_model", watched)
-    runs = prefill.runs(toy, prefill.LANGUAGE_MODELS["toy"](), torch_encoder.pixels(toy, 1), 4, 3)
+    runs = prefill.runs(toy, prefill.LANGUAGE_MODELS["toy"](), torch_encoder.pixels(toy, 1), 4, VtcCls())
     runs[f"{prefill.DECODE}, 4"]()
     assert len(seen) == 2 + prefill.STEPS  # a prefill for each budget, then the tokens
     assert seen[-1].past_key_values.get_seq_length() == 4 + prefill.TEXT

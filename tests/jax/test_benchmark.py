@@ -4,19 +4,20 @@ import numpy as np
 
 from vtc_bench import costs, jax_encoder
 from vtc_bench.report import largest_difference
+from vtc_core.methods import VtcCls
 
 TOY = costs.Geometry(tokens=36, dim=32, mlp=64, depth=4, heads=4, patch=4)
 
 
 def test_both_runs_give_the_same_features_at_the_kept_indices():
-    runs = jax_encoder.float32_runs(TOY, batch=2, keep=5, layers=2)
+    runs = jax_encoder.float32_runs(TOY, batch=2, keep=5, method=VtcCls(2))
     pruned, whole = (run() for run in runs.values())
     assert pruned.features.shape == (2, 5, 32)
     assert largest_difference(pruned, whole) < 2e-5
 
 
 def test_the_last_layer_of_the_whole_tower_is_run_and_compiling_is_timed_apart():
-    compiled = jax_encoder.compiled(TOY, batch=2, keep=5, layers=2)
+    compiled = jax_encoder.compiled(TOY, batch=2, keep=5, method=VtcCls(2))
     features, last = compiled[jax_encoder.WHOLE].run()
     assert (features.shape, last.shape) == ((2, 36, 32), (2, 37, 32))
     assert np.abs(last[:, 1:] - features).max() > 0.1
