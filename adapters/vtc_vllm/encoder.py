@@ -1,16 +1,17 @@
-"""The model's side: `vtc_torch.PrunedEncoder` in the place of vLLM's own tower.
+"""The model's side: the walk of `vtc_torch` through a tower of transformers' in the place of vLLM's own.
 
 vLLM's tower fuses queries, keys and values, and splits heads over tensor-parallel ranks: to prune inside it, the walk
-through the layers would be written a second time, for a second set of parts. The encoder that everything else here uses
-gives what `vtc_llava.patch` gives, to rounding, and takes SigLIP (`signal="received"`) as well; its projections run in
-vLLM's kernels. Its price: every rank holds and computes the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits), so that
-there is no head mean to be reduced, and every rank chooses the same tokens; and three projections where vLLM has one,
-so that in 16 bits on a CPU it is no faster than vLLM's tower, which leaves out the last layer as well. Projector and
+through the layers would be written a second time, for a second set of parts. The walk that everything else here takes
+gives what `vtc_llava.patch` gives, to rounding, for every method, and takes SigLIP as well; projections run in vLLM's
+kernels. Its price: every rank holds and computes the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits), so that there is
+no head mean to be reduced, and every rank chooses the same tokens. In 16 bits on a CPU it is no faster than vLLM's
+tower, which leaves out the last layer as well: there torch's attention kernels are slow, and the fewer rows of the last
+useful layer do not make up for them (that q, k and v are three products and not one costs 2 % at most). Projector and
 language model stay vLLM's own. A tower that is itself quantised is not supported, nor is LoRA on tower or projector.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,14 @@ from vllm.model_executor.layers.linear import ReplicatedLinear
 from vllm.model_executor.models.interfaces import MultiModalEmbeddings
 from vllm.model_executor.models.utils import AutoWeightsLoader, StageMissingLayer, WeightsMapper
 
-from vtc_core import checks, resolve_layers
-from vtc_llava import Settings
+from vtc_core.methods import all_tokens
+from vtc_llava import Settings, packing
+from vtc_llava.budget import Budget
 from vtc_llava.families import family_of
-from vtc_llava.packing import Packing
-from vtc_torch import PrunedEncoder, loading
+from vtc_llava.geometry import Layout
+from vtc_torch import loading, towers
+from vtc_torch.encoder import walk_of
+from vtc_torch.walk import Looked, Walk
 
 from .settings import KEEP, budget, served
 
@@ -35,15 +39,24 @@ _TOWER: Any = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")
 _UNUSED = ("post_layernorm", "head")  # after the last layer
 
 
-def empty_encoder(config: Any, settings: Settings, dtype: torch.dtype) -> PrunedEncoder:
-    """Of a LLaVA's configuration, on torch's current default device; only the useful layers are made.
+def walk_through(config: Any, settings: Settings) -> Walk:
+    """The way through the tower of a LLaVA's configuration."""
+    size = towers.size_of_config(config.vision_config)
+    return walk_of(*size, settings.keep or 1, settings.method, loading.feature_layer(config))
+
+
+def layers_walked(walk: Walk) -> int:
+    """Of how many layers something is needed; the last of them may be there for its queries and keys alone."""
+    return 1 + max(walk.last, *walk.layers, 0)
+
+
+def empty_tower(config: Any, walk: Walk, dtype: torch.dtype) -> nn.Module:
+    """Of a LLaVA's configuration, on torch's current default device; only the layers that are walked are made.
 
     Weights are random until vLLM loads them.
     """
-    features = _features(config)
     vision_config = deepcopy(config.vision_config)
-    layers = resolve_layers(settings.layers, vision_config.num_hidden_layers, max(features))
-    vision_config.num_hidden_layers = max(features)
+    vision_config.num_hidden_layers = layers_walked(walk)
     tower = AutoModel.from_config(vision_config, dtype=dtype, attn_implementation="sdpa").eval()
     for part in _UNUSED:
         if hasattr(tower, part):
@@ -51,12 +64,7 @@ def empty_encoder(config: Any, settings: Settings, dtype: torch.dtype) -> Pruned
     for name, layer in list(tower.named_modules()):
         if isinstance(layer, nn.Linear):
             tower.set_submodule(name, _vllms(layer))
-    return PrunedEncoder(tower, settings.keep or 1, layers, settings.reduce, features, settings.signal)
-
-
-def _features(config: Any) -> tuple[int, ...]:
-    """The hidden states that are fed; no layer after the latest of them is useful."""
-    return checks.feature_layers(config.vision_config.num_hidden_layers, loading.feature_layer(config))
+    return tower
 
 
 def _vllms(layer: nn.Linear) -> nn.Module:
@@ -72,7 +80,14 @@ else:
 
 
 class PrunedModel(Model):
-    """To come before vLLM's model of a family."""
+    """To come before vLLM's model of a family.
+
+    What is fed of a picture is finite: an overflow in tower or projector becomes zeros, and the answer to that request
+    is worth nothing. Else it would be worse: vLLM gives blocks of its KV cache to the next request as they are, and
+    what is not finite in the unused places of a block, which attention weighs with 0, makes NaN of that one's answer.
+    Other pictures of the same call are untouched by it, whatever it is. What overflows in the language model itself
+    nobody holds back.
+    """
 
     config: Any
     hf_to_vllm_mapper: WeightsMapper
@@ -86,15 +101,17 @@ class PrunedModel(Model):
         self.settings = settings
         self.family = family_of(self.config, type(self).__name__)
         self.layout = self.family.layouts(self.config)["image"]
+        self.tokens = towers.size_of_config(self.config.vision_config).tokens
+        self.walk = walk_through(self.config, settings)
         if not isinstance(self.vision_tower, StageMissingLayer):  # --limit-mm-per-prompt '{"image": 0}'
-            self.vision_tower = empty_encoder(self.config, settings, vllm_config.model_config.dtype)
+            self.vision_tower = empty_tower(self.config, self.walk, vllm_config.model_config.dtype)
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> set[str]:
-        after = range(max(_features(self.config)), self.config.vision_config.num_hidden_layers)
+        after = range(layers_walked(self.walk), self.config.vision_config.num_hidden_layers)
         unused = (*_UNUSED, *(f"encoder.layers.{number}" for number in after))
         tower = WeightsMapper(
-            orig_to_new_regex={_TOWER: "vision_tower.tower."},
-            orig_to_new_substr={f"vision_tower.tower.{name}.": None for name in unused},
+            orig_to_new_regex={_TOWER: "vision_tower."},
+            orig_to_new_substr={f"vision_tower.{name}.": None for name in unused},
         )
         return AutoWeightsLoader(self).load_weights(weights, mapper=tower | self.hf_to_vllm_mapper)
 
@@ -103,12 +120,24 @@ class PrunedModel(Model):
         pixels = kwargs.get("pixel_values")
         if pixels is None:  # pruned before; vLLM's own method would stop the engine at two lengths in a batch
             return [*kwargs.get("image_embeds", ())]
-        sizes, keeps = kwargs.get("image_sizes"), kwargs[KEEP].tolist()
-        layouts = [self.layout(*size) for size in sizes.tolist()] if sizes is not None else [self.layout()] * len(keeps)
-        if sizes is not None:  # pictures of fewer tiles may be filled up
+        sizes, budgets = kwargs.get("image_sizes"), [budget(self.settings, keep) for keep in kwargs[KEEP].tolist()]
+        if sizes is None:
+            layouts = [self.layout() for _ in budgets]
+        else:  # pictures of fewer tiles may be filled up
+            layouts = [self.layout(*size) for size in sizes.tolist()]
             pixels = torch.cat([tiles[: layout.tiles] for tiles, layout in zip(pixels, layouts, strict=True)])
-        encoder: PrunedEncoder = self.vision_tower
-        packing = Packing(layouts, [budget(self.settings, keep) for keep in keeps], encoder.tokens)
-        features = encoder(pixels, choose=packing.choose).features
-        newline = getattr(self, "image_newline", None)
-        return packing.feed(features, self.multi_modal_projector, newline, self.family.blend_projected)
+        looked = self.walk(self.vision_tower, pixels, self.multi_modal_projector)
+        same = not self.family.several and len(set(budgets)) == 1
+        made = self._of_whole_pictures(looked, budgets[0].keep or 1) if same else self._packed(looked, layouts, budgets)
+        return [tokens.nan_to_num(0.0, 0.0, 0.0) for tokens in made]
+
+    def _of_whole_pictures(self, looked: Looked, keep: int) -> Iterable[Tensor]:
+        """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for."""
+        choice = looked.choose(keep) if keep < self.tokens else all_tokens(looked.seen)
+        return looked.feed(choice, self.multi_modal_projector)
+
+    def _packed(self, looked: Looked, layouts: Sequence[Layout], budgets: Sequence[Budget]) -> Iterable[Tensor]:
+        plan = packing.plan(layouts, budgets, self.tokens, looked.method)
+        newline, blend = getattr(self, "image_newline", None), self.family.blend_projected
+        ended = packing.choose(plan, looked, self.multi_modal_projector, blend)
+        return packing.feed(plan, looked, ended, self.multi_modal_projector, newline, blend)[0]

@@ -12,6 +12,7 @@ picture by a uuid, which vLLM would take as it is. What vLLM compiles does not d
 tests/vllm/test_hashes.py, and with warm caches test_server.py.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -19,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import BatchFeature
-from vllm.inputs import MultiModalHashes
+from vllm.inputs import MultiModalHashes, MultiModalInput
 from vllm.multimodal.inputs import MultiModalFieldConfig, MultiModalKwargsItems
 from vllm.multimodal.parse import ImageEmbeddingItems, ImageProcessorItems, ImageSize, MultiModalDataItems
-from vllm.multimodal.processing import PromptReplacement, PromptUpdate
+from vllm.multimodal.processing import PromptReplacement, PromptUpdate, TimingContext
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from vtc_llava import Settings
@@ -30,7 +31,8 @@ from vtc_llava.budget import fed
 from vtc_llava.families import family_of
 from vtc_llava.geometry import Layout
 
-from .settings import KEEP, budget, requested, served
+from . import refusals
+from .settings import KEEP, budget, requested, served, settable
 
 if TYPE_CHECKING:
     from vllm.model_executor.models.llava import LlavaMultiModalProcessor as Processor
@@ -71,10 +73,21 @@ class PrunedProcessor(Processor):
 
     info: Any
 
+    def apply(self, inputs: ProcessorInputs, timing_ctx: TimingContext) -> MultiModalInput:
+        """With what would harm the engine, or other requests, refused first."""
+        config, images = self.info.get_hf_config(), inputs.mm_data_items.get("image")
+        refusals.names(inputs.hf_processor_mm_kwargs, settable(config))
+        requested(config, inputs.hf_processor_mm_kwargs)
+        if isinstance(images, ImageEmbeddingItems):
+            model = self.info.ctx.model_config
+            refusals.embeddings(images.get_all(), model.get_inputs_embeds_size(), model.dtype)
+        return super().apply(inputs, timing_ctx)
+
     def _call_hf_processor(self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]) -> BatchFeature:
         """With the request's budget beside every picture, for the model; 0 where it has none."""
         keep = requested(self.info.get_hf_config(), hf_kwargs)
         made = super()._call_hf_processor(hf_data, {key: value for key, value in hf_kwargs.items() if key != KEEP})
+        refusals.pixels(made["pixel_values"], self.info.get_hf_config().vision_config.image_size)
         made[KEEP] = torch.full((len(made["pixel_values"]),), keep or 0)
         return made
 
@@ -104,6 +117,11 @@ class PrunedProcessor(Processor):
         return [PromptReplacement(modality="image", target=[config.image_token_index], replacement=placeholders)]
 
     def _get_mm_hashes(self, inputs: ProcessorInputs) -> MultiModalHashes:
-        """Every picture's key in vLLM's caches, with the settings of this engine."""
-        kwargs = {**inputs.hf_processor_mm_kwargs, "vtc": self.info.settings.saved()}
-        return super()._get_mm_hashes(replace(inputs, hf_processor_mm_kwargs=kwargs))
+        """Every picture's key in vLLM's caches, with the settings of this engine.
+
+        Embeddings are known by what they hold alone: under one uuid two of different lengths would stop the engine.
+        """
+        kwargs = {**inputs.hf_processor_mm_kwargs, "vtc": json.dumps(self.info.settings.saved())}
+        is_encoded = isinstance(inputs.mm_data_items.get("image"), ImageEmbeddingItems)
+        uuids = None if is_encoded else inputs.mm_uuid_items
+        return super()._get_mm_hashes(replace(inputs, hf_processor_mm_kwargs=kwargs, mm_uuid_items=uuids))

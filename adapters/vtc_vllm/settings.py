@@ -1,6 +1,7 @@
 """What a server was started with, under the key `vtc` of the model's configuration, and what a request may change."""
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Any
 
 from vtc_core import checks
@@ -10,22 +11,38 @@ from vtc_llava.families import settings_of
 from vtc_torch import towers
 
 KEEP = "vtc_keep"  # in a request's `mm_processor_kwargs`
+MORE = "mm_processor_kwargs"  # under `vtc`: the names of others that a request may set
 
 
 def served(config: Any, name: str) -> Settings:
-    """The settings of an engine, from `config.vtc`: `keep` or `total`, `layers`, `reduce`, `signal`, as for `patch`.
+    """The settings of an engine, from `config.vtc`: `keep` or `total`, and `method`, as for `patch`.
 
     A checkpoint that was saved by a patched model brings them; `--hf-overrides` sets or replaces them.
 
     Raises:
         ValueError: they are missing, or do not fit the model.
     """
+    plain, held = copy(config), getattr(config, "vtc", None)
+    if isinstance(held, dict):
+        plain.vtc = {key: value for key, value in held.items() if key != MORE}
     try:
-        return settings_of(config, name, {})
+        settings = settings_of(plain, name, {})
+        if settings.method.progressive:
+            raise ValueError(f"method {settings.method.name!r} drops tokens inside the encoder, which is not served")
+        settable(config)
+        return settings
     except (TypeError, ValueError) as error:
         raise ValueError(
             f'{error}. vtc is set up by --hf-overrides \'{{"architectures": [...], "vtc": {{"keep": 64}}}}\''
         ) from error
+
+
+def settable(config: Any) -> frozenset[str]:
+    """Which `mm_processor_kwargs` a request may set: its budget, and what the server's own setting names."""
+    names = (getattr(config, "vtc", None) or {}).get(MORE, [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{MORE} under vtc must be a list of names that a request may set, got {names!r}")
+    return frozenset([KEEP, *names])
 
 
 def check(model_config: Any) -> None:

@@ -126,16 +126,17 @@ def test_a_tower_without_cls_and_several_feature_layers(tmp_path: Path, engines:
     same(
         told(made, ALONE + PAIRS, None),
         [
-            *checkpoint.expected(ALONE, keep=5, signal="received"),
-            *checkpoint.expected(PAIRS, keep=5, signal="received"),
+            *checkpoint.expected(ALONE, keep=5, method="received"),
+            *checkpoint.expected(PAIRS, keep=5, method="received"),
         ],
     )
 
 
 def test_16_bits(checkpoint: Checkpoint, engines: Any):
     made = engines(checkpoint.folder, {"keep": 5}, dtype="bfloat16")
-    pixels = torch.zeros(1, 3, 24, 24, dtype=torch.bfloat16)
-    assert made.apply_model(lambda model: model.vision_tower(pixels).features.dtype) == [torch.bfloat16]
+    pixels, first = torch.zeros(1, 3, 24, 24, dtype=torch.bfloat16), torch.zeros(1, 1, dtype=torch.long)
+    fed = made.apply_model(lambda model: model.walk(model.vision_tower, pixels).finish(first).dtype)
+    assert fed == [torch.bfloat16]
     ours, theirs = told(made, ALONE), checkpoint.expected(ALONE, keep=5)
     assert [said.prompt for said in ours] == [said.prompt for said in theirs]
     likely = [(our, their) for our, their in zip(ours, theirs, strict=True) if our.tokens[0] == their.tokens[0]]

@@ -13,7 +13,7 @@ import vtc_tiny
 from vtc_bench.server import overrides
 
 HOW = r"vtc is set up by --hf-overrides '{\"architectures\": \[...\], \"vtc\": {\"keep\": 64}}'"
-KNOWN = r"must hold some of \['keep', 'layers', 'reduce', 'signal', 'total'\], got "
+KNOWN = r"must hold some of \['keep', 'layers', 'method', 'reduce', 'signal', 'total'\], got "
 REFUSED: list[tuple[Any, str]] = [
     ({}, "keep or total is needed: "),
     ({"layers": 3}, "keep or total is needed: "),
@@ -29,7 +29,15 @@ REFUSED: list[tuple[Any, str]] = [
     ({"keep": 16, "layers": 7}, r"layers must be an integer in \[1, 6\] .*, got 7"),
     ({"keep": 16, "layers": [6]}, r"layer 6 comes after the feature layer \(layer 5 of 7\)"),
     ({"keep": 16, "reduce": "avg"}, r"reduce must be one of 'sum', 'mean', 'max', 'min', got 'avg'"),
-    ({"keep": 16, "signal": "sum"}, r"signal must be one of 'cls', 'received', got 'sum'"),
+    ({"keep": 16, "method": "vtc"}, r"method must be one of vtc-cls, .*, got 'vtc'"),
+    ({"keep": 16, "method": 3}, r"method must be a name such as .*, got 3"),
+    ({"keep": 16, "method": "visionzip:layers=3"}, r"'layers' is no parameter of method 'visionzip': .* contextual"),
+    ({"keep": 16, "method": {"name": "vtc-cls", "layers": 7}}, r"layers must be an integer in \[1, 6\] .*, got 7"),
+    (
+        {"keep": 16, "mm_processor_kwargs": "size"},
+        r"mm_processor_kwargs under vtc must be a list of names .*, got 'size'",
+    ),
+    ({"keep": 16, "mm_processor_kwargs": [3]}, r"mm_processor_kwargs under vtc must be a list of names .*, got \[3\]"),
 ]
 
 
@@ -63,10 +71,18 @@ def test_a_checkpoint_of_a_patched_model_brings_its_settings(tmp_path: Path):
     architecture = overrides(tmp_path, {})["architectures"]
     for vtc, wanted in (({}, (9, (1, 2))), ({"vtc": {"keep": 20}}, (20, 3))):
         made = MULTIMODAL_REGISTRY.create_processor(configured(tmp_path, {"architectures": architecture, **vtc}))
-        assert (made.info.settings.keep, made.info.settings.layers) == wanted
+        assert (made.info.settings.keep, made.info.settings.method.layers) == wanted
 
 
-@pytest.mark.parametrize("vtc", [{"keep": 1}, {"keep": 144, "layers": [-2, 0], "reduce": "max", "signal": "received"}])
+@pytest.mark.parametrize(
+    "vtc",
+    [
+        {"keep": 1},
+        {"keep": 144, "layers": [-2, 0], "reduce": "max", "signal": "received"},
+        {"keep": 16, "method": "visionzip:contextual=4", "mm_processor_kwargs": ["do_rescale"]},
+        {"keep": 16, "method": {"name": "visionzip", "contextual": 4}},
+    ],
+)
 def test_what_is_accepted(vtc: dict[str, Any]):
     """Or the tests above would pass if everything was refused."""
     assert configured(vtc_tiny.PATH, overrides(vtc_tiny.PATH, vtc)).architectures == [
