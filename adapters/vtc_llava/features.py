@@ -51,10 +51,13 @@ class Features:
         pixels = pixel_values_images if pixel_values is None else pixel_values
         if pixels is None:
             raise TypeError("pixel_values must be a tensor, got None")
+        if not self.handle.family.several:
+            tokens = self._of_whole_pictures(pixels)
+            return self._output(tokens if self.handle.family.stacked else list(tokens), return_dict)
         layouts = self._pictures(pixels, image_sizes, batch_num_images)
         if pixels.dim() == 5:  # pictures of fewer tiles are filled up
             pixels = torch.cat([picture[: layout.tiles] for picture, layout in zip(pixels, layouts, strict=True)])
-        return self._encoded("image", pixels, layouts, self.handle.family.stacked, return_dict)
+        return self._output(self._packed("image", pixels, layouts), return_dict)
 
     def get_video_features(
         self,
@@ -68,7 +71,10 @@ class Features:
         self._fixed("vision_feature_layer", vision_feature_layer)
         self._fixed("vision_feature_select_strategy", vision_feature_select_strategy)
         layouts = [self.handle.layouts["video"](pixel_values_videos.shape[1])] * len(pixel_values_videos)
-        return self._encoded("video", pixel_values_videos.flatten(0, 1), layouts, True, return_dict)
+        videos = self._packed("video", pixel_values_videos.flatten(0, 1), layouts)
+        if self.handle.family.forward_ends_videos:
+            videos = [video[:-1] for video in videos]
+        return self._output(torch.stack(videos), return_dict)
 
     def get_placeholder_mask(self, *args: Any, **kwargs: Any) -> Any:
         """As the stock method, with a message that names the call that was forgotten."""
@@ -94,51 +100,45 @@ class Features:
     def _pictures(self, pixels: Tensor, sizes: Any, numbers: Any) -> list[Layout]:
         layout = self.handle.layouts["image"]
         if sizes is None:
-            return [layout() for _ in pixels]
+            return [layout()] * len(pixels)
         sizes = [tuple(map(int, size)) for size in sizes]
         together = [int(n) for n in numbers for _ in range(int(n))] if numbers is not None else [1] * len(sizes)
         return [layout(*size, alone=n == 1) for size, n in zip(sizes, together, strict=True)]
 
-    def _encoded(
-        self, kind: str, tiles: Tensor, layouts: Sequence[Layout], stacked: bool, return_dict: bool | None
-    ) -> BaseModelOutputWithPooling | tuple[Any, ...]:
-        handle, model = self.handle, self.handle.model.model
-        tower = handle.tower(kind)
-        looked = handle.walk(tower, tiles.to(device_of(tower)), model.multi_modal_projector)
-        if handle.family.several:
-            tokens = self._packed(looked, layouts)
-            if kind == "video" and handle.family.forward_ends_videos:
-                tokens = [video[:-1] for video in tokens]
-            tokens = torch.stack(tokens) if stacked else tokens
-        else:
-            tokens = self._of_whole_pictures(looked)
-            tokens = tokens if stacked else list(tokens)
-        handle.seen[kind] = list(layouts)
-        output = BaseModelOutputWithPooling(
-            last_hidden_state=handle.last.features,  # type: ignore[arg-type, union-attr]
-            pooler_output=tokens,  # type: ignore[arg-type]
-        )
-        return output.to_tuple() if return_dict is False else output
-
-    def _of_whole_pictures(self, looked: Looked) -> Float[Tensor, "pictures keep language"]:
+    def _of_whole_pictures(self, pixels: Tensor) -> Float[Tensor, "pictures keep language"]:
         """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for."""
-        handle, method, keep = self.handle, looked.method, self.handle.keep or 1
+        handle, looked = self.handle, self._looked("image", pixels)
+        keep, method = handle.keep or 1, looked.method
         mixes = method.merges and keep < handle.tokens
         choice = looked.choose(keep) if mixes or not method.merges else all_tokens(looked.seen)
         features = looked.feed(choice)
         handle.remember(Pruned(features, choice.indices.long(), choice.scores), choice=choice)
         return features if mixes and method.merges_projected else handle.model.model.multi_modal_projector(features)
 
-    def _packed(self, looked: Looked, layouts: Sequence[Layout]) -> list[Float[Tensor, "length language"]]:
+    def _packed(self, kind: str, tiles: Tensor, layouts: Sequence[Layout]) -> list[Float[Tensor, "length language"]]:
         handle, model, blend = self.handle, self.handle.model.model, self.handle.family.blend_projected
-        made = packing.plan(layouts, [handle.settings.budget] * len(layouts), handle.tokens, looked.method)
-        if len(looked.seen.tile) != made.tiles:
-            raise ValueError(f"these sizes need {made.tiles} tiles, pixel values have {len(looked.seen.tile)}")
+        made = packing.plan(layouts, [handle.settings.budget] * len(layouts), handle.tokens, handle.settings.method)
+        if len(tiles) != made.tiles:
+            raise ValueError(f"these sizes need {made.tiles} tiles, pixel values have {len(tiles)}")
+        looked = self._looked(kind, tiles)
         ended = packing.choose(made, looked, model.multi_modal_projector, blend)
         newline = getattr(model, "image_newline", None)
         tokens, pruned = packing.feed(made, looked, ended, model.multi_modal_projector, newline, blend)
         handle.remember(pruned, packed=(made, ended))
+        handle.seen[kind] = list(layouts)
         return tokens
+
+    def _looked(self, kind: str, tiles: Tensor) -> Looked:
+        tower = self.handle.tower(kind)
+        return self.handle.walk(tower, tiles.to(device_of(tower)), self.handle.model.model.multi_modal_projector)
+
+    def _output(self, tokens: Any, return_dict: bool | None) -> BaseModelOutputWithPooling | tuple[Any, ...]:
+        """As the stock methods return it: one tensor where theirs is, or a list with one for each picture."""
+        last: Any = self.handle.last
+        stacked = self.handle.family.stacked
+        tokens = torch.stack(tokens) if stacked and isinstance(tokens, list) else tokens
+        output = BaseModelOutputWithPooling(last_hidden_state=last.features, pooler_output=tokens)
+        return output.to_tuple() if return_dict is False else output
 
 
 def _each(counts: list[int]) -> str:

@@ -1,5 +1,6 @@
 """What `patch` returns: the patch itself, what it saw last, and the way back."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -14,7 +15,7 @@ from vtc_torch.walk import Walk
 
 from . import mixing
 from .family import Family
-from .geometry import Layout
+from .geometry import Layout, one_tile
 from .packing import Plan, Rivals
 from .savings import Description, describe
 from .settings import Settings
@@ -33,8 +34,6 @@ class Handle:
             per picture; under beam search a row per beam). Rows are as long as the longest: where a tile keeps fewer
             patches, -1 stands in `indices`; CLS is -1, too. Blended tokens (pooled frames) count with all patches they
             are made of, mixtures of a merging method with their anchor alone: `weights` has the whole of them.
-        seen: for "image" and "video" the `Layout` of each picture or video of the last call with such;
-            `last.indices.split([layout.tiles for layout in seen["image"]])` has the tiles of each picture.
     """
 
     def __init__(
@@ -55,10 +54,20 @@ class Handle:
         self.tokens = tokens  # patch tokens of a tile
         self.layouts = layouts
         self.last: Pruned | None = None
-        self.seen: dict[str, list[Layout]] = {}
+        self._layouts: dict[str, list[Layout]] = {}
         self._chosen: Choice | None = None
         self._packed: tuple[Plan, Sequence[Rivals]] | None = None
         self._patched: list[tuple[Any, str, list[Any]]] = []  # [] where there was nothing before
+
+    @property
+    def seen(self) -> dict[str, list[Layout]]:
+        """For "image" and "video" the `Layout` of each picture or video of the last call with such.
+
+        `last.indices.split([layout.tiles for layout in seen["image"]])` has the tiles of each picture.
+        """
+        if self.family.several or self.last is None:
+            return self._layouts
+        return {"image": [one_tile(side=math.isqrt(self.tokens))] * len(self.last.indices)}
 
     def tower(self, kind: str = "image") -> Any:
         """The vision tower of pictures or videos, as it is now."""
