@@ -8,6 +8,7 @@ from .catalogue import METHODS as METHODS
 from .combine import all_tokens as all_tokens
 from .combine import combine as combine
 from .combine import copied as copied
+from .flowcut import FlowCut as FlowCut
 from .hiprune import HiPrune as HiPrune
 from .holov import HoloV as HoloV
 from .method import Choice as Choice

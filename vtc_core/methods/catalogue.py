@@ -1,6 +1,7 @@
 """The catalogue: a name and a class for every method. A new one is a file beside this one, and a line here."""
 
 from .baselines import FeatureNorm, Random, Received, UniformGrid
+from .flowcut import FlowCut
 from .hiprune import HiPrune
 from .holov import HoloV
 from .method import Method
@@ -18,6 +19,7 @@ METHODS: dict[str, type[Method]] = {
         Random,
         FeatureNorm,
         VisionZip,
+        FlowCut,
         HiPrune,
         VisPruner,
         HoloV,

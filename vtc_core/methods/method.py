@@ -16,7 +16,7 @@ from vtc_core import checks
 # be asked for; fields that the CLS token is part of; fields that the features have to be whole for.
 ATTENTION = ("cls_attention", "cls_logits", "joint_attention", "received_attention", "sink_attention")
 ALL_QUERIES = ("received_attention", "sink_attention")
-OF_CLS = ("cls_attention", "cls_logits", "joint_attention", "cls_feature")
+OF_CLS = ("cls_attention", "cls_logits", "joint_attention", "cls_feature", "flow")
 WHOLE = ("features", "cls_feature", "projected")
 
 
@@ -39,6 +39,7 @@ class Seen(NamedTuple):
     features: Float[Any, "batch tokens dim"] | None = None  # what the tower feeds to the projector
     cls_feature: Float[Any, "batch tokens dim"] | None = None  # that of CLS, of the tile of each token
     projected: Float[Any, "batch tokens language_dim"] | None = None  # features after the projector
+    flow: Float[Any, "batch tokens"] | None = None  # what a progressive walk has left: negative where it dropped
 
     def without_signals(self) -> "Seen":
         """The tokens alone, for whoever keeps a choice and need not keep what it was made of."""
