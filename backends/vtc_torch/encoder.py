@@ -11,6 +11,7 @@ from vtc_core import checks
 from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of, spelled
 
 from . import loading, towers
+from .progressive import ProgressiveWalk
 from .verbs import Pruned
 from .walk import Looked, Walk
 
@@ -141,9 +142,12 @@ def walk_of(
     keep: SupportsIndex,
     method: Method | str | Mapping[str, Any],
     feature_layer: int | Sequence[int],
-) -> Walk:
+) -> Walk | ProgressiveWalk:
     """The walk through a tower of this size, or the refusal of what does not fit it."""
     method = method_of(method)
     checks.encoder(tokens, depth, keep, method, feature_layer)
     feature_layers = checks.feature_layers(depth, feature_layer)
-    return Walk(method, method.layers_seen(depth, max(feature_layers)), feature_layers)
+    layers = method.layers_seen(depth, max(feature_layers))
+    if method.progressive:
+        return ProgressiveWalk(method, layers, feature_layers, int(keep))
+    return Walk(method, layers, feature_layers)

@@ -1,10 +1,10 @@
-"""What is noted on the way through a tower: of some layers' queries and keys, what a method needs of them."""
+"""What is noted on the way through a tower: of what some layers project, what a method needs of it."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,11 +15,14 @@ from vtc_core.methods.method import ALL_QUERIES, ATTENTION
 
 from .signals import SIGNALS
 
+Hidden = Float[Tensor, "batch length dim"]
 Heads = Float[Tensor, "batch heads length head_dim"]
 
 
 class Notes:
     """`signals`, by the name of their field of `Seen`: (batch tokens) for each layer; `keys` of the latest layer."""
+
+    projections: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj")  # of attention, what `take` takes
 
     def __init__(self, method: Method, first: int) -> None:
         self.method = method
@@ -36,20 +39,21 @@ class Notes:
         if "keys" in self.method.needs:
             self.keys = keys[:, :, self.first :].transpose(1, 2)
 
-    def of_call(self, layer: Any, hidden: Float[Tensor, "batch length dim"]) -> Float[Tensor, "batch length dim"]:
-        """Call a layer as the module it is, and take what its projections make of queries and keys."""
+    def of_call(self, layer: Any, hidden: Hidden, mask: Any = None) -> Hidden:
+        """Call a layer as the module it is, and take what its projections make."""
         if torch.compiler.is_dynamo_compiling() or not hidden.shape[0]:
             self.of_input(layer, hidden)  # dynamo takes no hooks; of what is made twice its graphs keep one
-            return call(layer, hidden)
+            return call(layer, hidden, mask)
         with self._listening(layer.self_attn):
-            return call(layer, hidden)
+            return call(layer, hidden, mask)
 
-    def of_input(self, layer: Any, hidden: Float[Tensor, "batch length dim"]) -> None:
+    def of_input(self, layer: Any, hidden: Hidden) -> None:
         """Take the queries and keys that a layer would make of `hidden`, without the rest of it."""
         normed = layer.layer_norm1(hidden)
         asking = normed if self.all_queries else normed[:, :1]
         attention = layer.self_attn
-        self.take(attention, heads(attention, attention.q_proj(asking)), heads(attention, attention.k_proj(normed)))
+        made = (getattr(attention, name)(asking if name == "q_proj" else normed) for name in self.projections)
+        self.take(attention, *(heads(attention, x) for x in made))
 
     @contextmanager
     def _listening(self, attention: Any) -> Iterator[None]:
@@ -60,10 +64,10 @@ class Notes:
         def hook(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
             if threading.get_ident() == thread:
                 made[name] = output
-            if len(made) == 2:
-                self.take(attention, *(heads(attention, made.pop(name)) for name in ("q_proj", "k_proj")))
+            if len(made) == len(self.projections):
+                self.take(attention, *(heads(attention, made.pop(name)) for name in self.projections))
 
-        hooks = [getattr(attention, name).register_forward_hook(partial(hook, name)) for name in ("q_proj", "k_proj")]
+        hooks = [getattr(attention, name).register_forward_hook(partial(hook, name)) for name in self.projections]
         try:
             yield
         finally:
@@ -71,10 +75,10 @@ class Notes:
                 handle.remove()
 
 
-def call(layer: Any, hidden: Float[Tensor, "batch length dim"]) -> Float[Tensor, "batch length dim"]:
+def call(layer: Any, hidden: Hidden, mask: Any = None) -> Hidden:
     """A whole layer, as a module. Stock layers refuse a batch of no pictures, which stays what it is."""
-    return layer(hidden, None) if hidden.shape[0] else hidden
+    return layer(hidden, mask) if hidden.shape[0] else hidden
 
 
-def heads(attention: Any, x: Float[Tensor, "batch length dim"]) -> Heads:
+def heads(attention: Any, x: Hidden) -> Heads:
     return x.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)

@@ -17,10 +17,9 @@ from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import WHOLE
 
 from . import towers, verbs, wrapping
-from .notes import Heads, Notes, call, heads
+from .notes import Heads, Hidden, Notes, call, heads
 from .verbs import gather
 
-Hidden = Float[Tensor, "batch length dim"]
 Kept = Float[Tensor, "batch kept dim"]
 Project = Callable[[Tensor], Tensor]
 
@@ -133,12 +132,8 @@ class Walk(NamedTuple):
         features: Float[Tensor, "batch length features"] | None = None,
         project: Project | None = None,
     ) -> Seen:
-        batch, tokens = hidden.shape[0], hidden.shape[1] - notes.first
-        side = math.isqrt(tokens)
-        numbers = torch.arange(tokens, device=hidden.device)
-        places = torch.stack([numbers // side, numbers % side], -1).expand(batch, -1, -1)
         signals = {name: torch.stack(noted).permute(1, 2, 0) for name, noted in notes.signals.items()}
-        seen = Seen(places, torch.zeros_like(numbers).expand(batch, -1), keys=notes.keys, **signals)
+        seen = competing(hidden, notes.first)._replace(keys=notes.keys, **signals)
         if features is None:
             return seen
         patches = features[:, notes.first :]
@@ -147,6 +142,15 @@ class Walk(NamedTuple):
             cls_feature=features[:, :1].expand_as(patches) if "cls_feature" in self.method.needs else None,
             projected=project(patches) if project and "projected" in self.method.needs else None,
         )
+
+
+def competing(hidden: Hidden, first: int) -> Seen:
+    """Of the tokens of one tile what is known without a look."""
+    batch, tokens = hidden.shape[0], hidden.shape[1] - first
+    side = math.isqrt(tokens)
+    numbers = torch.arange(tokens, device=hidden.device)
+    places = torch.stack([numbers // side, numbers % side], -1).expand(batch, -1, -1)
+    return Seen(places, torch.zeros_like(numbers).expand(batch, -1))
 
 
 def _mix(

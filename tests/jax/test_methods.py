@@ -18,7 +18,7 @@ from ..torch.eager import FEATURE_TOLERANCE
 from ..torch.seeing import Sees
 from ..torch.test_loading import save_llava
 
-FIELDS = [name for name in Seen._fields if name not in ("places", "tile")]
+FIELDS = [name for name in Seen._fields if name not in ("places", "tile", "flow")]
 METHODS_OF = ["fastervlm", "received", "norm", "visionzip:contextual=3", "random", "grid"]
 
 

@@ -69,8 +69,14 @@ def after_layer(flow: Flow, query: Any, keys: Any, values: Any, scale: float, ke
     count = xp.sum(xp.astype(flow.left, scores.dtype), axis=1)
     mean = 0.5 * flow.scores + 0.5 * scores if number else scores
     flow = flow._replace(scores=xp.where(flow.left & (count > keep)[:, None], mean, flow.scores))
-    to_go = of - 1 - number
-    return flow if to_go % 2 else cut(flow, count - dropping(share, count, keep, to_go))
+    if not cuts(number, of):
+        return flow
+    return cut(flow, count - dropping(share, count, keep, of - 1 - number))
+
+
+def cuts(number: int, of: int) -> bool:
+    """Whether tokens are dropped after layer `number`: after every other one, and after the last."""
+    return (of - 1 - number) % 2 == 0
 
 
 def judged(
