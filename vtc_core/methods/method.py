@@ -30,16 +30,16 @@ class Seen(NamedTuple):
 
     places: Int[Any, "batch tokens 2"]  # row and column, on the grid of the tile or of the joined tiles; always there
     tile: Int[Any, "batch tokens"]  # number of its tile; 0 is the base tile of a picture that has one; always there
-    cls_attention: Float[Any, "batch tokens layers"] | None = None  # of CLS to a token, clause S1
-    cls_logits: Float[Any, "batch tokens layers"] | None = None  # the same before the softmax
-    joint_attention: Float[Any, "batch tokens layers"] | None = None  # of CLS, all heads as one: softmax(q.k dim^-1/2)
-    received_attention: Float[Any, "batch tokens layers"] | None = None  # mean over all queries, that of CLS included
-    sink_attention: Float[Any, "batch tokens layers"] | None = None  # mean over the queries of sinks, see VFlowOpt
-    keys: Float[Any, "batch tokens heads head_dim"] | None = None  # of the latest of the layers
-    features: Float[Any, "batch tokens dim"] | None = None  # what the tower feeds to the projector
-    cls_feature: Float[Any, "batch tokens dim"] | None = None  # that of CLS, of the tile of each token
-    projected: Float[Any, "batch tokens language_dim"] | None = None  # features after the projector
-    flow: Float[Any, "batch tokens"] | None = None  # what a progressive walk has left: negative where it dropped
+    cls_attention: Float[Any, "batch tokens layers"] = None  # of CLS to a token, clause S1
+    cls_logits: Float[Any, "batch tokens layers"] = None  # the same before the softmax
+    joint_attention: Float[Any, "batch tokens layers"] = None  # of CLS, all heads as one: softmax(q.k dim^-1/2)
+    received_attention: Float[Any, "batch tokens layers"] = None  # mean over all queries, that of CLS included
+    sink_attention: Float[Any, "batch tokens layers"] = None  # mean over the queries of sinks, see VFlowOpt
+    keys: Float[Any, "batch tokens heads head_dim"] = None  # of the latest of the layers
+    features: Float[Any, "batch tokens dim"] = None  # what the tower feeds to the projector
+    cls_feature: Float[Any, "batch tokens dim"] = None  # that of CLS, of the tile of each token
+    projected: Float[Any, "batch tokens language_dim"] = None  # features after the projector
+    flow: Float[Any, "batch tokens"] = None  # what a progressive walk has left: negative where it dropped
 
     def without_signals(self) -> "Seen":
         """The tokens alone, for whoever keeps a choice and need not keep what it was made of."""

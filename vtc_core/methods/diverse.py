@@ -1,0 +1,88 @@
+"""DivPrune, ToDRE and CATP: tokens that are far from each other, or that stand for the others."""
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import ClassVar
+
+from array_api_compat import array_namespace
+
+from .greedy import cover, disperse, farthest
+from .method import Choice, Method, Seen, following
+from .parts import arange, cosine, wide
+
+
+@dataclass(frozen=True)
+class DivPrune(Method):
+    """Always the token whose nearest chosen one is farthest (DivPrune, CVPR 2025, section 3.2: max-min diversity).
+
+        D_ij = 1 - cos(p_i, p_j) of projected tokens
+        first  argmax_j min_{i != j} D_ij;   then  argmax_j min_{i chosen} D_ij;   raster order
+
+    Deviations: no token is chosen twice (of equal tokens the code takes the first again and again); ties go to the
+    lower index. Of a picture in tiles all tokens compete, as there, but not the newlines.
+    """
+
+    name: ClassVar[str] = "divprune"
+    looks_at: ClassVar[str] = "distances between projected tokens"
+    source: ClassVar[str] = "arXiv 2503.02175"
+    needs: ClassVar[tuple[str, ...]] = ("projected",)
+    whole_picture: ClassVar[bool] = True
+
+    def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
+        xp = array_namespace(seen.projected)
+        distance = 1 - cosine(seen.projected, seen.projected)
+        number = arange(distance.shape[1], distance)
+        nearest = xp.min(xp.where(number[:, None] == number[None, :], 3.0, distance), axis=1)  # none is farther than 2
+        return Choice(xp.sort(farthest(v, distance, nearest, keep), axis=1), nearest)
+
+
+@dataclass(frozen=True)
+class ToDre(Method):
+    """From the token to which CLS attends most, always the one least similar to all chosen together (ToDRE, stage 1).
+
+        c_1 = argmax_j softmax(q_cls . k / sqrt(d))[j] in the encoder's layer after the feature layer, in the base tile
+        c_t = argmin_j sum_{c chosen} cos(p_c, p_j) of projected tokens;   raster order
+
+    arXiv 2505.18757v2, algorithm 1; there is no public code. Deviations: what the text leaves open: mean over heads,
+    ties to the lower index. Stage 2 is inside the language model and not here.
+    """
+
+    name: ClassVar[str] = "todre"
+    looks_at: ClassVar[str] = "similarities, from CLS' favourite on"
+    source: ClassVar[str] = "arXiv 2505.18757"
+    needs: ClassVar[tuple[str, ...]] = ("cls_attention", "projected")
+    whole_picture: ClassVar[bool] = True
+
+    def layers_seen(self, depth: int, feature_layer: int) -> tuple[int, ...]:
+        return following(depth, feature_layer)
+
+    def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
+        xp = array_namespace(seen.projected)
+        attention = wide(seen.cls_attention[:, :, -1])
+        in_base = seen.tile == xp.min(seen.tile, axis=1, keepdims=True)
+        start = xp.where(in_base, attention, -xp.inf)
+        order = disperse(v, cosine(seen.projected, seen.projected), start, keep)
+        return Choice(xp.sort(order, axis=1), attention)
+
+
+@dataclass(frozen=True)
+class Catp(Method):
+    """Tokens that stand for all others: facility location on cosines (CATP, AAAI 2026, stage 1).
+
+        s_ij = (1 + cos(p_i, p_j)) / 2 of projected tokens
+        always the token that adds most to sum_i max_{j chosen} s_ij;   raster order
+
+    arXiv 2508.07871; there is no public code. Deviations: without its term for the text, which nobody sees before the
+    language model: lambda_1 = 0.
+    """
+
+    name: ClassVar[str] = "catp"
+    looks_at: ClassVar[str] = "how well tokens stand for the others"
+    source: ClassVar[str] = "arXiv 2508.07871"
+    needs: ClassVar[tuple[str, ...]] = ("projected",)
+    whole_picture: ClassVar[bool] = True
+
+    def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
+        xp = array_namespace(seen.projected)
+        similarity = (1 + cosine(seen.projected, seen.projected)) / 2
+        return Choice(xp.sort(cover(v, similarity, keep), axis=1), xp.sum(similarity, axis=1))

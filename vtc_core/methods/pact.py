@@ -1,0 +1,147 @@
+"""PACT and DART, as they can be before the language model: a cover of dense places, and a spread around pivots."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, ClassVar
+
+from array_api_compat import array_namespace
+from jaxtyping import Bool, Float
+
+from vtc_core import arguments
+from vtc_core.spec import resolve_layers
+
+from .method import Choice, Method, Seen
+from .parts import arange, best, cosine, first, mask, one_hot, ranked, wide
+
+
+@dataclass(frozen=True)
+class Pact(Method):
+    """Centres of dense places among the important tokens, each the mean of what is near it (PACT, CVPR 2025, 3.1-3.3).
+
+        s_j      received attention of j * |x_j|;  survivors: the share * tokens highest, `keep` at least
+        D_ij     1 - cos of keys;  rho_i = sum_j exp(-(D_ij / 2)^2) over survivors
+        centres  survivors by falling rho, unless an earlier centre is within `cutoff` (DBDPC)
+        out      means of the tokens whose nearest centre is within 1.5 * cutoff, in the centres' places
+
+    Deviations: published for layer 4 of the language model (its queries, its keys, its hidden states, its text); here
+    with the encoder's. The budget is met: of more centres the first `keep`, of fewer the densest other survivors as
+    well. No log size is added to attention.
+    """
+
+    name: ClassVar[str] = "pact"
+    looks_at: ClassVar[str] = "dense places among keys; any tower"
+    source: ClassVar[str] = "arXiv 2504.08966"
+    needs: ClassVar[tuple[str, ...]] = ("received_attention", "keys", "features")
+    merges: ClassVar[bool] = True
+
+    share: int | float = 0.55
+    cutoff: int | float = 0.21
+
+    def __post_init__(self) -> None:
+        arguments.number("share", self.share, 0.0, 1.0)
+        arguments.number("cutoff", self.cutoff, 0.0, 2.0)
+
+    def layers_seen(self, depth: int, feature_layer: int) -> tuple[int, ...]:
+        return resolve_layers(1, depth, feature_layer)
+
+    def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
+        xp, (batch, tokens) = array_namespace(seen.features), seen.features.shape[:2]
+        features = wide(seen.features)
+        scores = wide(seen.received_attention[:, :, -1]) * xp.sqrt(xp.sum(features * features, axis=2))
+        survive = mask(v.select(scores, max(keep, int(self.share * tokens))), tokens)
+        keys = xp.reshape(seen.keys, (batch, tokens, -1)) if batch else seen.keys[:, :, 0]
+        distance = apart(keys)
+        rho = density(distance, survive)
+        centre = dense_cover(v, distance, rho, survive, self.cutoff)
+        group = xp.where(centre, 2, 0) + xp.where(survive, 1, 0)
+        indices, _ = first(v, group, rho, keep)
+        near = v.gather(distance, indices)  # batch keep tokens
+        near = xp.where(one_hot(indices, tokens), -1.0, near)
+        mine = xp.argmin(near, axis=1)[:, None, :] == arange(indices.shape[1], indices)[None, :, None]
+        mine = xp.astype(mine & (near <= 1.5 * self.cutoff), features.dtype)
+        return Choice(indices, scores, mine / xp.sum(mine, axis=2, keepdims=True))
+
+
+def apart(keys: Float[Any, "batch tokens size"]) -> Float[Any, "batch tokens tokens"]:
+    """1 - cosine, not below 0, and 0 of a token to itself."""
+    xp, number = array_namespace(keys), arange(keys.shape[1], keys)
+    distance = 1 - cosine(keys, keys)
+    return xp.where((number[:, None] == number[None, :]) | (distance < 0), 0.0, distance)
+
+
+def density(
+    distance: Float[Any, "batch tokens tokens"], among: Bool[Any, "batch tokens"]
+) -> Float[Any, "batch tokens"]:
+    """rho of the formula, over those `among` which the clusters are."""
+    xp = array_namespace(distance)
+    return xp.sum(xp.where(among[:, None, :], xp.exp(-((distance / 2) ** 2)), 0.0), axis=2)
+
+
+def dense_cover(
+    v: ModuleType,
+    distance: Float[Any, "batch tokens tokens"],
+    rho: Float[Any, "batch tokens"],
+    among: Bool[Any, "batch tokens"],
+    cutoff: float,
+) -> Bool[Any, "batch tokens"]:
+    """Which tokens are centres: by falling density, unless one before is within `cutoff`."""
+    xp, tokens = array_namespace(distance), distance.shape[1]
+    order, number = ranked(xp.where(among, rho, -xp.inf)), arange(tokens, distance)[None, :]
+
+    def step(i: Any, centre: Any) -> tuple[Any]:
+        token = xp.sum(xp.where(number == i, order, 0), axis=1, keepdims=True)
+        near = v.gather(distance, token)[:, 0] <= cutoff
+        free = xp.logical_not(xp.any(near & centre, axis=1, keepdims=True))
+        return (centre | ((number == token) & free & among),)
+
+    return v.scan(step, (rho != rho,), tokens)[0]
+
+
+@dataclass(frozen=True)
+class Dart(Method):
+    """A few pivots, and for each in turn the free tokens least similar to it (DART, EMNLP 2025, section 4).
+
+        pivots  the tokens with the largest L1 norm of their keys;  each takes those with the lowest cos(x_pivot, x_j)
+
+    Deviations: published for a layer of the language model, where pivots are of the text, too; here of the picture
+    alone, with the encoder's keys and features. Pivots are served by falling norm (there in the order of a Python set).
+    The budget is met: `keep` less the pivots is shared evenly, the first pivots take one more.
+    """
+
+    name: ClassVar[str] = "dart"
+    looks_at: ClassVar[str] = "what is unlike a few pivots; any tower"
+    source: ClassVar[str] = "arXiv 2502.11494"
+    needs: ClassVar[tuple[str, ...]] = ("keys", "features")
+
+    pivots: int = 8
+
+    def __post_init__(self) -> None:
+        arguments.count("pivots", self.pivots)
+
+    def layers_seen(self, depth: int, feature_layer: int) -> tuple[int, ...]:
+        return resolve_layers(1, depth, feature_layer)
+
+    def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
+        xp, tokens = array_namespace(seen.features), seen.features.shape[1]
+        norms = xp.sum(xp.abs(wide(seen.keys)), axis=(2, 3))
+        count = min(self.pivots, keep)
+        pivots = ranked(norms)[:, :count]
+        similarity = cosine(v.gather(seen.features, pivots), seen.features)
+        more, larger = (keep - count) // count, (keep - count) % count
+        taken = spread(v, similarity, [more + (nth < larger) for nth in range(count)], mask(pivots, tokens))
+        return Choice(v.select(xp.where(taken, 1.0, 0.0), keep), norms)
+
+
+def spread(
+    v: ModuleType,
+    similarity: Float[Any, "batch pivots tokens"],
+    counts: Sequence[int],
+    taken: Bool[Any, "batch tokens"],
+) -> Bool[Any, "batch tokens"]:
+    """`taken`, and what pivots take in turn: each the `counts` free tokens that are least similar to it."""
+    xp, tokens = array_namespace(similarity), similarity.shape[2]
+    for nth, count in enumerate(counts):
+        free = xp.where(taken, -xp.inf, -similarity[:, nth])
+        taken = taken | mask(best(v, free, count), tokens)
+    return taken
