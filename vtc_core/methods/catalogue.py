@@ -1,10 +1,17 @@
 """The catalogue: a name and a class for every method. A new one is a file beside this one, and a line here."""
 
 from .baselines import FeatureNorm, Random, Received, UniformGrid
+from .centerclip import CenterClip
+from .diverse import Catp, DivPrune, ToDre
 from .flowcut import FlowCut
+from .glsim import GlSim
+from .gprune import GPrune
 from .hiprune import HiPrune
 from .holov import HoloV
 from .method import Method
+from .pact import Dart, Pact
+from .prumerge import PruMerge, PruMergePlus
+from .tome import Aim, ToMe
 from .visionzip import VisionZip
 from .vispruner import VisPruner
 from .vtc_cls import FasterVlm, VtcCls
@@ -23,5 +30,17 @@ METHODS: dict[str, type[Method]] = {
         HiPrune,
         VisPruner,
         HoloV,
+        PruMerge,
+        PruMergePlus,
+        DivPrune,
+        ToDre,
+        Catp,
+        GPrune,
+        GlSim,
+        ToMe,
+        Aim,
+        CenterClip,
+        Pact,
+        Dart,
     )
 }

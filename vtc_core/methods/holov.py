@@ -56,7 +56,8 @@ class HoloV(Method):
         there = arange(member.shape[1], member)[None, :] < sizes[:, None]
         inside = xp.reshape(xp.take(scores, xp.reshape(member, (-1,)), axis=1), (batch, *member.shape))
         order = xp.astype(ranks(xp.where(there[None, :, :], inside, -xp.inf)), wanted.dtype)
-        taken = xp.reshape(order < wanted[:, :, None], (batch, -1))  # batch, and the places of all chunks
+        places = member.shape[0] * member.shape[1]  # of all chunks; a batch of no pictures allows no -1
+        taken = xp.reshape(order < wanted[:, :, None], (batch, places))
         token = arange(tokens, member)
         chunk = xp.sum(xp.where(token[:, None] >= starts[None, :], 1, 0), axis=1) - 1
         place = chunk * member.shape[1] + token - xp.take(starts, chunk, axis=0)

@@ -56,7 +56,7 @@ class Choice(NamedTuple):
 
     indices: Int[Any, "batch keep"]
     scores: Float[Any, "batch tokens"]  # what a heat map shows: higher is kept rather
-    weights: Float[Any, "batch keep tokens"] | None = None
+    weights: Float[Any, "batch keep tokens"] = None
 
 
 @runtime_checkable
