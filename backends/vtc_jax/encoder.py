@@ -17,6 +17,7 @@ from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of
 from . import exporting, loading
 from .attention import AttentionFunction, attention
 from .checkpoint import Checkpoint
+from .progressive import ProgressiveWalk
 from .tower import CLIPTower, Projector, TowerConfig
 from .verbs import Pruned
 from .walk import Looked, Walk
@@ -181,9 +182,12 @@ def walk_of(
     keep: SupportsIndex,
     method: Method | str | Mapping[str, Any],
     feature_layer: int | Sequence[int],
-) -> Walk:
+) -> Walk | ProgressiveWalk:
     """The walk through a tower of this size, or the refusal of what does not fit it."""
     method, depth = method_of(method), config.num_hidden_layers
     checks.encoder(config.tokens, depth, keep, method, feature_layer)
     feature_layers = checks.feature_layers(depth, feature_layer)
-    return Walk(method, method.layers_seen(depth, max(feature_layers)), feature_layers)
+    layers = method.layers_seen(depth, max(feature_layers))
+    if method.progressive:
+        return ProgressiveWalk(method, layers, feature_layers, int(keep))
+    return Walk(method, layers, feature_layers)
