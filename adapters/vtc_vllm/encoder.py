@@ -30,7 +30,8 @@ from vtc_llava.families import family_of
 from vtc_llava.geometry import Layout
 from vtc_torch import loading, towers
 from vtc_torch.encoder import walk_of
-from vtc_torch.walk import Looked, Walk
+from vtc_torch.progressive import ProgressiveWalk
+from vtc_torch.walk import Walk
 
 from .settings import KEEP, budget, served
 
@@ -39,18 +40,18 @@ _TOWER: Any = re.compile(r"^(model\.)?vision_tower\.(vision_model\.)?")
 _UNUSED = ("post_layernorm", "head")  # after the last layer
 
 
-def walk_through(config: Any, settings: Settings) -> Walk:
+def walk_through(config: Any, settings: Settings) -> Walk | ProgressiveWalk:
     """The way through the tower of a LLaVA's configuration."""
     size = towers.size_of_config(config.vision_config)
     return walk_of(*size, settings.keep or 1, settings.method, loading.feature_layer(config))
 
 
-def layers_walked(walk: Walk) -> int:
+def layers_walked(walk: Walk | ProgressiveWalk) -> int:
     """Of how many layers something is needed; the last of them may be there for its queries and keys alone."""
-    return 1 + max(walk.last, *walk.layers, 0)
+    return max(*walk.feature_layers, *(number + 1 for number in walk.layers), 0)
 
 
-def empty_tower(config: Any, walk: Walk, dtype: torch.dtype) -> nn.Module:
+def empty_tower(config: Any, walk: Walk | ProgressiveWalk, dtype: torch.dtype) -> nn.Module:
     """Of a LLaVA's configuration, on torch's current default device; only the layers that are walked are made.
 
     Weights are random until vLLM loads them.
@@ -126,17 +127,29 @@ class PrunedModel(Model):
         else:  # pictures of fewer tiles may be filled up
             layouts = [self.layout(*size) for size in sizes.tolist()]
             pixels = torch.cat([tiles[: layout.tiles] for tiles, layout in zip(pixels, layouts, strict=True)])
-        looked = self.walk(self.vision_tower, pixels, self.multi_modal_projector)
-        same = not self.family.several and len(set(budgets)) == 1
-        made = self._of_whole_pictures(looked, budgets[0].keep or 1) if same else self._packed(looked, layouts, budgets)
+        one_budget = len(set(budgets)) == 1
+        if not self.family.several and (one_budget or isinstance(self.walk, ProgressiveWalk)):
+            made = self._of_whole_pictures(pixels, [budget.keep or 1 for budget in budgets])
+        else:
+            made = self._packed(pixels, layouts, budgets)
         return [tokens.nan_to_num(0.0, 0.0, 0.0) for tokens in made]
 
-    def _of_whole_pictures(self, looked: Looked, keep: int) -> Iterable[Tensor]:
-        """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for."""
-        choice = looked.choose(keep) if keep < self.tokens else all_tokens(looked.seen)
-        return looked.feed(choice, self.multi_modal_projector)
+    def _of_whole_pictures(self, pixels: Tensor, keeps: Sequence[int]) -> Sequence[Tensor]:
+        """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for.
 
-    def _packed(self, looked: Looked, layouts: Sequence[Layout], budgets: Sequence[Budget]) -> Iterable[Tensor]:
+        Those of one budget at a time: where tokens are dropped on the way, there is a way for each budget.
+        """
+        made: dict[int, Tensor] = {}
+        for keep in set(keeps):
+            rows = [row for row, its in enumerate(keeps) if its == keep]
+            walk = self.walk._replace(keep=keep) if isinstance(self.walk, ProgressiveWalk) else self.walk
+            looked = walk(self.vision_tower, pixels[rows], self.multi_modal_projector)
+            choice = looked.choose(keep) if keep < self.tokens else all_tokens(looked.seen)
+            made.update(zip(rows, looked.feed(choice, self.multi_modal_projector), strict=True))
+        return [made[row] for row in range(len(keeps))]
+
+    def _packed(self, pixels: Tensor, layouts: Sequence[Layout], budgets: Sequence[Budget]) -> Sequence[Tensor]:
+        looked = self.walk(self.vision_tower, pixels, self.multi_modal_projector)
         plan = packing.plan(layouts, budgets, self.tokens, looked.method)
         newline, blend = getattr(self, "image_newline", None), self.family.blend_projected
         ended = packing.choose(plan, looked, self.multi_modal_projector, blend)

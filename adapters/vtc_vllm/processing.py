@@ -29,6 +29,7 @@ from vllm.multimodal.processing.inputs import ProcessorInputs
 from vtc_llava import Settings
 from vtc_llava.budget import fed
 from vtc_llava.families import family_of
+from vtc_llava.family import Family
 from vtc_llava.geometry import Layout
 
 from . import refusals
@@ -48,13 +49,21 @@ class PrunedInfo(Info):
         super().__init__(ctx)
         self.settings: Settings = served(self.get_hf_config(), self.model_id)
 
+    @property
+    def _family(self) -> Family:
+        return family_of(self.get_hf_config(), self.model_id)
+
     @cached_property
     def _layout(self) -> Any:
-        config = self.get_hf_config()
-        return family_of(config, self.model_id).layouts(config)["image"]
+        return self._family.layouts(self.get_hf_config())["image"]
 
     def layout(self, size: ImageSize) -> Layout:
         return self._layout(size.height, size.width)
+
+    def shortest_edge(self) -> int:
+        """To which pictures are resized before they are cropped; 0 where they are resized to the size of a tile."""
+        size = self.get_hf_processor().image_processor.size
+        return 0 if self._family.several else size.get("shortest_edge") or 0
 
     def get_num_image_tokens(self, *, image_width: int, image_height: int) -> int:
         return fed(self.layout(ImageSize(image_width, image_height)), self.settings.budget)
@@ -86,6 +95,7 @@ class PrunedProcessor(Processor):
     def _call_hf_processor(self, hf_data: Mapping[str, object], hf_kwargs: Mapping[str, object]) -> BatchFeature:
         """With the request's budget beside every picture, for the model; 0 where it has none."""
         keep = requested(self.info.get_hf_config(), hf_kwargs)
+        refusals.thin(hf_data["images"], self.info.shortest_edge())
         made = super()._call_hf_processor(hf_data, {key: value for key, value in hf_kwargs.items() if key != KEEP})
         refusals.pixels(made["pixel_values"], self.info.get_hf_config().vision_config.image_size)
         made[KEEP] = torch.full((len(made["pixel_values"]),), keep or 0)
@@ -119,7 +129,8 @@ class PrunedProcessor(Processor):
     def _get_mm_hashes(self, inputs: ProcessorInputs) -> MultiModalHashes:
         """Every picture's key in vLLM's caches, with the settings of this engine.
 
-        Embeddings are known by what they hold alone: under one uuid two of different lengths would stop the engine.
+        Embeddings are known by what they hold alone: they pass by the processor's cache, so that under a uuid that was
+        there before the encoder's would give another's, of another length even.
         """
         kwargs = {**inputs.hf_processor_mm_kwargs, "vtc": json.dumps(self.info.settings.saved())}
         is_encoded = isinstance(inputs.mm_data_items.get("image"), ImageEmbeddingItems)

@@ -27,8 +27,6 @@ def served(config: Any, name: str) -> Settings:
         plain.vtc = {key: value for key, value in held.items() if key != MORE}
     try:
         settings = settings_of(plain, name, {})
-        if settings.method.progressive:
-            raise ValueError(f"method {settings.method.name!r} drops tokens inside the encoder, which is not served")
         settable(config)
         return settings
     except (TypeError, ValueError) as error:

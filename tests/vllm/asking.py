@@ -93,14 +93,16 @@ def pair() -> tuple[Any, Any]:
     return vtc_tiny.load()
 
 
-def expected(keep: int | None, pictures: Sequence[Sequence[Image.Image]], questions: Sequence[str]) -> list[Said]:
+def expected(
+    keep: int | None, pictures: Sequence[Sequence[Image.Image]], questions: Sequence[str], method: str | None = None
+) -> list[Said]:
     """Of transformers, in one batch; `pictures` of each question, everywhere as many. Unpatched if keep is None."""
     model, processor = pair()
     texts = []
     for shown, question in zip(pictures, questions, strict=True):
         content = [*([{"type": "image"}] * len(shown)), {"type": "text", "text": question}]
         texts.append(processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True))
-    handle = vtc_llava.patch(model, processor, keep) if keep is not None else None
+    handle = vtc_llava.patch(model, processor, keep, method=method) if keep is not None else None
     try:
         images = [list(shown) for shown in pictures] if pictures[0] else None
         inputs = processor(images=images, text=texts, return_tensors="pt", padding=True)
@@ -111,6 +113,6 @@ def expected(keep: int | None, pictures: Sequence[Sequence[Image.Image]], questi
 
 
 @functools.cache
-def expected_of_scenes(keep: int | None) -> list[Said]:
+def expected_of_scenes(keep: int | None, method: str | None = None) -> list[Said]:
     """Of the 50 questions, one to a scene."""
-    return expected(keep, [[scene.image] for scene in SCENES], QUESTIONS)
+    return expected(keep, [[scene.image] for scene in SCENES], QUESTIONS, method)

@@ -44,9 +44,9 @@ def configured(folder: Path, hf_overrides: dict[str, Any], **settings: Any) -> A
     return EngineArgs(str(folder), hf_overrides=hf_overrides, **settings).create_engine_config().model_config
 
 
-def processor(folder: Path, vtc: Mapping[str, Any]) -> Any:
+def processor(folder: Path, vtc: Mapping[str, Any], **settings: Any) -> Any:
     """That of an engine which is not started: what it makes of pictures before they come to the model."""
-    return MULTIMODAL_REGISTRY.create_processor(configured(folder, overrides(folder, vtc)))
+    return MULTIMODAL_REGISTRY.create_processor(configured(folder, overrides(folder, vtc), **settings))
 
 
 def said(made: LLM, prompts: Sequence[Any], many: int, never: Sequence[int] = ()) -> list[Said]:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import torch
 from engines import processor
 from vllm.multimodal.parse import MultiModalUUIDItems
 
@@ -16,6 +17,10 @@ SETTINGS = [
     {"keep": 16, "layers": [5]},
     {"keep": 16, "reduce": "max"},
     {"keep": 16, "signal": "received"},
+    {"keep": 16, "method": "visionzip"},
+    {"keep": 16, "method": "visionzip:contextual=4"},
+    {"keep": 16, "method": "random"},
+    {"keep": 16, "method": "random:seed=1"},
 ]
 
 
@@ -42,7 +47,12 @@ def test_engines_of_different_settings_share_nothing(uuid: str | None):
 @pytest.mark.parametrize("uuid", [None, "a picture"])
 def test_engines_of_the_same_settings_share(uuid: str | None):
     """However they are written."""
-    same = [{"keep": 16}, {"keep": 16}, {"keep": 16, "layers": 3, "reduce": "sum", "signal": "cls"}]
+    same = [
+        {"keep": 16},
+        {"keep": 16, "layers": 3, "reduce": "sum", "signal": "cls"},
+        {"keep": 16, "method": "vtc-cls"},
+        {"keep": 16, "method": {"name": "vtc-cls", "reduce": "sum"}},
+    ]
     keys = {processed(processor(vtc_tiny.PATH, vtc), PICTURE, uuid)[0] for vtc in same}
     assert len(keys) == 1
     other = (PICTURE, "another picture") if uuid else (OTHER, None)
@@ -66,3 +76,13 @@ def test_a_servers_own_budget_is_another_engines_settings():
     )
     assert ours[1] == theirs[1] == 36
     assert ours[0] != theirs[0]
+
+
+def test_embeddings_are_known_by_what_they_hold():
+    """Whatever their client calls them: under one uuid there would be another's."""
+    made = processor(vtc_tiny.PATH, {"keep": 16}, enable_mm_embeds=True)
+    rows = [torch.full((length, 128), value) for length, value in ((3, 1.0), (4, 1.0), (3, 2.0))]
+    found = [processed(made, row, "a uuid") for row in rows]
+    assert [length for _, length in found] == [3, 4, 3]
+    assert len({key for key, _ in found}) == 3
+    assert found[0] == processed(made, rows[0], "another")

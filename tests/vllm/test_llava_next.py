@@ -120,6 +120,15 @@ def test_tokens_of_a_picture(tmp_path: Path, engines: Any):
     same(told(made, ALONE[2:3]), checkpoint.expected(ALONE[2:3], total=50, **ensemble))
 
 
+@pytest.mark.parametrize("method", ["visionzip:contextual=3", "divprune"])
+@pytest.mark.parametrize("budget", [{"keep": 9}, {"total": 50}], ids=["keep", "total"])
+def test_other_methods(checkpoint: Checkpoint, engines: Any, budget: dict[str, int], method: str):
+    """One that merges, a greedy one."""
+    made = engines(checkpoint.folder, {**budget, "method": method})
+    same(told(made, ALONE), checkpoint.expected(ALONE, **budget, method=method))
+    same(told(made, PAIRS, 5, 20)[::2], checkpoint.expected(PAIRS, keep=5, method=method)[::2])
+
+
 def test_a_tower_without_cls_and_several_feature_layers(tmp_path: Path, engines: Any):
     checkpoint = Checkpoint(tmp_path, *next_model.save(tmp_path, published=True, **GRANITE))
     made = engines(tmp_path, {"keep": 5, "signal": "received"})
@@ -160,7 +169,11 @@ def test_no_picture_costs_more_than_what_room_is_made_for(checkpoint: Checkpoint
 
 @pytest.mark.parametrize(
     ("vtc", "message"),
-    [({"keep": 37}, r"keep must be an integer in \[1, 36\] .*, got 37"), ({"total": 0}, "total .* at least 1, got 0")],
+    [
+        ({"keep": 5, "method": "flowcut"}, "'flowcut' drops tokens inside the encoder, .* not for 'llava_next'"),
+        ({"keep": 37}, r"keep must be an integer in \[1, 36\] .*, got 37"),
+        ({"total": 0}, "total .* at least 1, got 0"),
+    ],
 )
 def test_wrong_settings_are_refused_at_once(checkpoint: Checkpoint, vtc: dict[str, int], message: str):
     with pytest.raises(ValueError, match=message):
