@@ -47,11 +47,11 @@ def checked(family: Family, config: Any, keep: Any, total: Any, method: Method) 
             f"total is for pictures of several tiles and for videos; a picture of {config.model_type!r} is one tile: "
             f"pass keep={chosen.total}"
         )
+    check_config(family, config, method)
     if method.progressive and family.several:
         raise ValueError(
             f"method {method.name!r} drops tokens inside the encoder, before tiles and frames are put together: it is "
             f"for families of one tile a picture, not for {config.model_type!r}"
         )
-    check_config(family, config, method)
     walk_of(*towers.size_of_config(config.vision_config), chosen.keep or 1, method, loading.feature_layer(config))
     return Settings(chosen.keep, chosen.total, method)

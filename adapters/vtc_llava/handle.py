@@ -11,6 +11,7 @@ from torch import Tensor
 from vtc_core.methods import Choice, spelled
 from vtc_torch import Pruned, PrunedEncoder
 from vtc_torch.loading import feature_layer
+from vtc_torch.progressive import ProgressiveWalk
 from vtc_torch.walk import Walk
 
 from . import mixing
@@ -42,7 +43,7 @@ class Handle:
         processor: Any,
         family: Family,
         settings: Settings,
-        walk: Walk,
+        walk: Walk | ProgressiveWalk,
         tokens: int,
         layouts: Mapping[str, Callable[..., Layout]],
     ) -> None:

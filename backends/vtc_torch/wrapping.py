@@ -38,7 +38,7 @@ def device_of(module: nn.Module) -> torch.device:
     own = next(module.parameters()).device
     if own.type != "meta":
         return own
-    hooks = [getattr(part, "_hf_hook", None) for part in module.modules()]
+    hooks: Any = [part._hf_hook for part in module.modules() if hasattr(part, "_hf_hook")]
     devices = [hook.execution_device for hook in hooks if getattr(hook, "execution_device", None) is not None]
     return torch.device(devices[0]) if devices else own
 
