@@ -39,7 +39,7 @@ def embeddings(images: Sequence[Any], width: int, dtype: torch.dtype) -> None:
 def thin(pictures: Iterable[Any], edge: int) -> None:
     """Pictures that are resized to a shortest edge, uncut: of 1 x 20000 pixels 6 GB would be made for 336."""
     for width, height in (picture.size for picture in pictures if isinstance(picture, Image.Image)):
-        resized, most = edge**2 * max(width, height) // min(width, height), Image.MAX_IMAGE_PIXELS or 0
+        resized, most = edge**2 * max(width, height) // max(1, min(width, height)), Image.MAX_IMAGE_PIXELS or 0
         if resized > most > 0:
             raise ValueError(
                 f"pictures must not be so thin, got {width} x {height} pixels: with a shortest edge of {edge}, as this "

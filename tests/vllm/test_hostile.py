@@ -15,7 +15,7 @@ import httpx
 from asking import QUESTIONS, SCENES, Asked, ask, expected_of_scenes
 from said import same
 
-MANY = int(os.environ.get("VTC_HOSTILE", "400"))
+MANY = int(os.environ.get("VTC_HOSTILE", "300"))
 GOOD = [Asked(question, [scene.image]) for question, scene in zip(QUESTIONS, SCENES, strict=True)]
 
 

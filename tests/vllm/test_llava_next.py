@@ -121,12 +121,14 @@ def test_tokens_of_a_picture(tmp_path: Path, engines: Any):
 
 
 @pytest.mark.parametrize("method", ["visionzip:contextual=3", "divprune"])
-@pytest.mark.parametrize("budget", [{"keep": 9}, {"total": 50}], ids=["keep", "total"])
-def test_other_methods(checkpoint: Checkpoint, engines: Any, budget: dict[str, int], method: str):
-    """One that merges, a greedy one."""
-    made = engines(checkpoint.folder, {**budget, "method": method})
-    same(told(made, ALONE), checkpoint.expected(ALONE, **budget, method=method))
-    same(told(made, PAIRS, 5, 20)[::2], checkpoint.expected(PAIRS, keep=5, method=method)[::2])
+def test_other_methods(checkpoint: Checkpoint, engines: Any, method: str):
+    """One that merges, a greedy one: of the server's total, of a request's tokens of a tile, of both in a call."""
+    made = engines(checkpoint.folder, {"total": 50, "method": method})
+    same(told(made, ALONE), checkpoint.expected(ALONE, total=50, method=method))
+    same(told(made, ALONE, 9), checkpoint.expected(ALONE, keep=9, method=method))
+    mixed = told(made, PAIRS, None, 5)
+    same(mixed[::2], checkpoint.expected(PAIRS, total=50, method=method)[::2])
+    same(mixed[1::2], checkpoint.expected(PAIRS, keep=5, method=method)[1::2])
 
 
 def test_a_tower_without_cls_and_several_feature_layers(tmp_path: Path, engines: Any):
