@@ -1,0 +1,246 @@
+"""Every method of the catalogue in the torch encoder: what is fed, what it costs, what it makes a GPU wait for."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_models import make_siglip, make_tower, pixels
+from torch import Tensor, nn
+
+import vtc_torch
+from vtc_core.methods import METHODS, Choice, Method, copied
+from vtc_core.methods.method import OF_CLS, WHOLE
+from vtc_torch import PrunedEncoder, gather
+
+from .eager import FEATURE_TOLERANCE, check_rows, eager_of
+from .seeing import Sees
+from .shapes import Maps, Shapes, Waits
+
+WALKED = [name for name, kind in METHODS.items() if not kind.progressive]  # the others drop tokens on their way
+SELECTIONS = [name for name in WALKED if not METHODS[name].merges]
+MERGES = [name for name in WALKED if METHODS[name].merges]
+COMPARING = ("vispruner",)  # their formula compares all tokens with each other: one map of them, made of another
+
+
+def encoder_of(name: str, keep: int = 7, tower: Any = None, device: str = "cpu") -> PrunedEncoder:
+    kind = METHODS[name]
+    projector = nn.Linear(32, 24, device=device).requires_grad_(False) if "projected" in kind.needs else None
+    return PrunedEncoder(make_tower() if tower is None else tower, keep, kind(), projector=projector)
+
+
+def projected(encoder: PrunedEncoder, features: torch.Tensor) -> torch.Tensor:
+    return features if encoder.projector is None else encoder.projector(features)
+
+
+@pytest.mark.parametrize("keep", [1, 7, 20, 36])
+@pytest.mark.parametrize("name", SELECTIONS)
+def test_s8_a_selection_feeds_the_unpruned_features(name, keep):
+    encoder = encoder_of(name, keep)
+    with torch.inference_mode():
+        pruned = encoder(pixels(encoder.tower))
+        whole = eager_of(encoder.tower, pixels(encoder.tower)).features(-2)[:, 1:]
+        expected = projected(encoder, gather(whole, pruned.indices))
+    torch.testing.assert_close(pruned.features, expected, rtol=0, atol=FEATURE_TOLERANCE)
+    assert pruned.indices.shape == (2, keep)
+    assert all(len(set(row)) == keep and min(row) >= 0 and max(row) < 36 for row in pruned.indices.tolist())
+    if keep == 36:
+        assert torch.equal(pruned.indices.sort().values, torch.arange(36).expand(2, -1))
+
+
+@pytest.mark.parametrize("keep", [1, 7, 20, 36])
+@pytest.mark.parametrize("name", MERGES)
+def test_s8_a_merge_feeds_copies_bit_for_bit_and_mixtures_by_its_weights(name, keep):
+    encoder = encoder_of(name, keep)
+    with torch.inference_mode():
+        looked = encoder.look(pixels(encoder.tower))
+        choice = looked.choose(keep)
+        fed = looked.feed(choice)
+        if not encoder.method.merges_projected:
+            assert torch.equal(encoder(pixels(encoder.tower)).features, projected(encoder, fed))
+    seen = looked.seen
+    features = seen.projected if encoder.method.merges_projected else seen.features
+    assert features is not None
+    cls = None if seen.cls_feature is None else seen.cls_feature[:, 0]
+    cls = looked.finish(torch.full((2, 1), -1))[:, 0] if encoder.method.feeds_cls else cls
+    assert choice.weights is not None
+    assert fed.shape[:2] == choice.indices.shape == (2, keep)
+    for row in range(2):
+        for k, index in enumerate(choice.indices[row].tolist()):
+            weights = choice.weights[row, k]
+            if index == -1 and not weights.any() and cls is not None:
+                assert torch.equal(fed[row, k], cls[row])
+            elif index >= 0 and weights.count_nonzero() == 1 and weights[index] == 1:
+                assert torch.equal(fed[row, k], features[row, index])
+            else:
+                mixed = weights.double().numpy() @ features[row].double().numpy()
+                np.testing.assert_allclose(fed[row, k], mixed, rtol=1e-4, atol=1e-5)
+    assert copied(choice).shape == (2, keep)
+
+
+@pytest.mark.parametrize("name", WALKED)
+def test_s7_rows_are_independent_and_an_empty_batch_works(name):
+    check_rows(PrunedEncoder(make_tower(), 7, METHODS[name](), projector=nn.Identity()))
+
+
+@pytest.mark.parametrize("name", [name for name in WALKED if not set(OF_CLS) & set(METHODS[name].needs)])
+def test_a_method_that_does_without_cls_works_without(name):
+    check_rows(PrunedEncoder(make_siglip(), 7, METHODS[name](), projector=nn.Identity()))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", WALKED)
+def test_sixteen_bits_stay_sixteen_bits(name, dtype):
+    tower = make_tower().to(dtype)
+    pruned = PrunedEncoder(tower, 7, METHODS[name](), projector=nn.Identity())(pixels(tower).to(dtype))
+    assert (pruned.features.dtype, pruned.scores.dtype) == (dtype, torch.float32)
+    assert pruned.features.isfinite().all()
+
+
+# --- what it costs ----------------------------------------------------------------------------------------------------
+
+
+def rows_of(encoder: PrunedEncoder, part: str) -> list[int]:
+    """Of each layer, how many tokens of a picture went through a part of it."""
+    rows = []
+    handles = []
+    for number, layer in enumerate(encoder.tower.encoder.layers):  # type: ignore[union-attr]
+        rows.append(0)
+
+        def count(module: Any, inputs: Any, output: Any, number: int = number) -> None:
+            rows[number] += output.shape[1]
+
+        handles.append(layer.get_submodule(part).register_forward_hook(count))  # type: ignore[union-attr]
+    with torch.inference_mode():
+        encoder(pixels(encoder.tower))
+    for handle in handles:
+        handle.remove()
+    return rows
+
+
+def looks_whole(method: type[Method]) -> bool:
+    return method.merges or bool(set(WHOLE) & set(method.needs))
+
+
+@pytest.mark.parametrize("name", WALKED)
+def test_the_last_useful_layer_is_run_for_kept_tokens_unless_features_are_seen_and_no_layer_after_it(name):
+    """Of 5 layers, 0 to 4, layer 3 is the last useful one. Beyond it some ask for queries and keys, and no more."""
+    encoder = encoder_of(name)
+    beyond = 4 in encoder.layers
+    last = 37 if looks_whole(METHODS[name]) or beyond else 7
+    assert rows_of(encoder, "mlp.fc1") == rows_of(encoder, "self_attn.out_proj") == [37, 37, 37, last, 0]
+    assert rows_of(encoder, "self_attn.v_proj") == [37, 37, 37, 37, 0]
+    assert rows_of(encoder, "self_attn.k_proj") == [37, 37, 37, 37, 37 * beyond]
+
+
+@pytest.mark.parametrize(
+    ("needs", "layers", "last", "asking"),
+    [
+        (("cls_attention",), (2, 3), 7, 7 + 1),  # kept tokens and CLS
+        (("cls_attention",), (2,), 7, 7),
+        (("received_attention",), (2, 3), 7, 7 + 37),
+        (("keys",), (2, 3), 7, 7 + 1),
+        (("features",), (), 37, 37),
+        (("cls_feature",), (), 37, 37),
+        (("projected",), (), 37, 37),
+        (("cls_attention", "features"), (2, 3), 37, 37),
+    ],
+)
+def test_each_need_has_its_price(needs, layers, last, asking):
+    encoder = PrunedEncoder(make_tower(), 7, Sees(needs, layers), projector=nn.Identity())
+    assert rows_of(encoder, "mlp.fc1") == [37, 37, 37, last, 0]
+    assert rows_of(encoder, "self_attn.q_proj") == [37, 37, 37, asking, 0]
+
+
+@pytest.mark.parametrize(
+    ("needs", "asking"), [(("cls_attention",), 1), (("received_attention",), 37), (("keys",), 1)], ids=str
+)
+def test_beyond_the_features_there_are_queries_and_keys_alone(needs, asking):
+    encoder = PrunedEncoder(make_tower(), 7, Sees(needs, (4,)))
+    assert rows_of(encoder, "mlp.fc1") == [37, 37, 37, 37, 0]
+    assert rows_of(encoder, "self_attn.v_proj") == [37, 37, 37, 37, 0]
+    assert rows_of(encoder, "self_attn.q_proj") == [37, 37, 37, 37, asking]
+    assert rows_of(encoder, "self_attn.k_proj") == [37, 37, 37, 37, 37]
+
+
+@pytest.mark.parametrize("name", WALKED)
+def test_no_attention_map_is_ever_made_and_no_more_maps_of_tokens_than_the_formula_has(name):
+    encoder = encoder_of(name, 9, make_tower(grid=12))
+    with torch.inference_mode():
+        with Shapes() as shapes:
+            looked = encoder.look(pixels(encoder.tower))
+        with Maps(2, 144) as maps:
+            looked.feed(looked.choose(9), encoder.projector)
+    assert not [shape for shape in shapes.seen if len(shape) > 1 and min(shape[-2:]) >= 144]
+    assert maps.most <= 2 * (name in COMPARING)
+
+
+def test_maps_are_counted():
+    x = torch.rand(2, 144, 8)
+    with torch.inference_mode(), Maps(2, 144) as maps:
+        one = x @ x.mT
+        del one
+        assert maps.most == 1
+        one = x @ x.mT
+        view = one.mT
+        bits = one > 0
+        assert maps.most == 1
+        two = one + view
+        assert maps.most == 2
+        heads = one[:, None].repeat(1, 4, 1, 1)
+    assert maps.most == 6
+    del two, bits, heads
+
+
+# --- what a GPU waits for ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WALKED)
+def test_nothing_is_copied_from_device_to_host_between_pixels_and_features(name, monkeypatch):
+    """On CPU by the names of the operations; on "meta", a device without numbers, whatever asks for one fails."""
+    encoder = encoder_of(name)
+    with torch.inference_mode(), Waits() as waits:
+        encoder(pixels(encoder.tower))
+    assert waits.seen == []
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which knows no "meta"
+    encoder = encoder_of(name, tower=make_tower().to("meta"), device="meta")
+    with torch.inference_mode(), Waits() as waits:
+        pruned = encoder(pixels(encoder.tower).to("meta"))
+    assert waits.seen == []
+    assert (pruned.features.device.type, pruned.features.shape[:2]) == ("meta", (2, 7))
+
+
+WAITING = {
+    "bincount": lambda seen: seen.tile[0].bincount(),
+    "unique2": lambda seen: seen.tile.unique(),
+    "nonzero": lambda seen: seen.tile.nonzero(),
+    "index": lambda seen: seen.features[seen.tile == 0],
+}
+
+
+def test_asking_for_a_number_is_noticed_where_there_are_none():
+    for ask in (Tensor.item, Tensor.tolist, Tensor.cpu, Tensor.numpy, bool, int):
+        with pytest.raises((RuntimeError, NotImplementedError, TypeError), match="meta"):
+            ask(torch.zeros((), device="meta"))
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_waiting_is_noticed(name):
+    class Waiting(Sees):
+        def choose(self, v, seen, keep) -> Choice:
+            WAITING[name](seen)
+            return super().choose(v, seen, keep)
+
+    encoder = PrunedEncoder(make_tower(), 7, Waiting(("features",)))
+    with torch.inference_mode(), Waits() as waits:
+        encoder(pixels(encoder.tower))
+    assert name in waits.seen
+
+
+def test_the_choice_is_the_methods_on_what_was_seen():
+    encoder = PrunedEncoder(make_tower(), 7)
+    with torch.inference_mode():
+        looked = encoder.look(pixels(encoder.tower))
+        assert torch.equal(looked.choose(7).indices, encoder.method.choose(vtc_torch, looked.seen, 7).indices)
+        assert torch.equal(encoder.choose(pixels(encoder.tower)).indices, encoder(pixels(encoder.tower)).indices)
