@@ -1,9 +1,13 @@
 """What of a request is refused before it comes near the engine, each with a ValueError: a 400 to its client alone.
 
-An error in the engine's own process ends it, and all requests with it. In stock vLLM two kinds of input get there:
-`mm_processor_kwargs` that make pixels of another size than the tower's (`crop_size`), and embeddings that do not fit.
-Numbers that are not finite get further: they stay in the blocks of the KV cache when their request has ended, and make
-NaN of the answers of others, see `encoder.PrunedModel`.
+An error in the engine's own process ends it, and all requests with it. In stock vLLM (0.32) two kinds of input get
+there: `mm_processor_kwargs` that make pixels of another size than the tower's (`crop_size`), and embeddings, even those
+that fit, if two of different lengths come at once. Numbers that are not finite get further: they stay in the blocks of
+the KV cache when their request has ended, and make NaN of the answers of others, see `encoder.PrunedModel`.
+
+What vLLM itself cannot read (a tensor that is nested, a file that is no pickle, `truncate_prompt_tokens` that cuts a
+picture) it answers with 500, before anything here is asked; the engine lives on. `mm_processor_kwargs` of a request
+without a picture are used by nobody, and not looked at.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
