@@ -68,9 +68,15 @@ def pruned(g: Geometry, keep: int, method: Method = VtcCls(), feature_layer: int
     All layers before the last useful one, and what the method sees in those that it looks at. Then of the last useful
     one keys and values for all tokens, queries, attention and MLP for the `keep` chosen tokens, and the queries that
     are asked for the method; or, for a method that sees features or merges them, the whole of it.
+
+    How many tokens a progressive method drops on its way hangs on the picture: counted is that of which it drops none
+    before the last useful layer, which costs most, and is what random weights come near to.
     """
     checks.encoder(g.tokens, g.depth, keep, method, feature_layer)
     last, layers = checks.last_layer(g.depth, feature_layer), method.layers_seen(g.depth, feature_layer)
+    if method.progressive:
+        few = g._replace(tokens=keep)
+        return _embedding(g) + len(layers) * _layer(g, g.length) + (last + 1 - len(layers)) * _layer(few, few.length)
     asking = g.length if any(name in ALL_QUERIES for name in method.needs) else 1
     seen = len(layers) * sum(_signal(g, name) for name in method.needs if name in ATTENTION)
     work = _embedding(g) + last * _layer(g, g.length) + seen

@@ -44,7 +44,7 @@ def encoder(
     runs: Mapping[str, Callable[[], Any]] = subject.float32_runs(g, batch, keep, method)
     pruned, whole, *others = runs
     note = _setting(name, batch, keep, method, rounds)
-    if not method.merges:
+    if not method.merges and not method.progressive:  # else what is fed is not the unpruned encoder's
         difference = largest_difference(runs[pruned](), runs[whole]())
         note += f" Largest difference of a kept feature: {difference:.1e}."
     seconds = interleaved(runs, rounds, title=f"{backend} encoder")

@@ -8,7 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from vtc_bench import costs, prefill, torch_encoder
-from vtc_core.methods import Choice, FeatureNorm, HoloV, Method, Received, VisionZip, VtcCls
+from vtc_core.methods import Choice, FeatureNorm, FlowCut, HoloV, Method, Received, VisionZip, VtcCls
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,14 @@ def test_an_encoder_does_what_the_floor_counts(toy, keep, method):
 )
 def test_costs_are_those_of_a_sum_by_hand(toy, method, by_hand):
     assert costs.pruned(toy, 7, method) == by_hand
+
+
+def test_a_progressive_encoder_does_no_more_than_what_is_counted(toy):
+    few = 8 * (4 * 32 * 32 + 2 * 32 * 64) + 2 * 8 * 8 * 32  # the last useful layer, of CLS and 7 tokens
+    assert costs.pruned(toy, 7, FlowCut()) == 55_296 + 3 * 390_720 + few
+    encoder = torch_encoder.pruned(torch_encoder.tower(toy, "eager"), 7, FlowCut())
+    pixel_values = torch_encoder.pixels(toy, 2)
+    assert 55_296 + 4 * few < counted(lambda: encoder(pixel_values)) / 2 <= costs.pruned(toy, 7, FlowCut())
 
 
 def test_floors_of_llava_1_5_are_those_of_the_design():
