@@ -27,7 +27,7 @@ class Shapes(TorchDispatchMode):
 
 
 class Maps(TorchDispatchMode):
-    """`most`: how many maps of `tokens` x `tokens` numbers a picture live at once. Neither views nor bits are counted."""
+    """`most`: how many maps of `tokens` x `tokens` numbers a picture live at once. Views and bits are not counted."""
 
     def __init__(self, batch: int, tokens: int):
         super().__init__()

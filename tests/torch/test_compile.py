@@ -34,7 +34,7 @@ same("siglip", vtc_torch.PrunedEncoder(siglip, 7, Received(2)), pixels(siglip))
 
 METHODS = """
 for method in sys.argv[1:]:
-    same(method, vtc_torch.PrunedEncoder(tower, 7, method), pixels(tower))
+    same(method, vtc_torch.PrunedEncoder(make_tower(), 7, method), pixels(make_tower()))
 """
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,7 +129,8 @@ def test_other_dtypes(dtype):
     """Attention so sharp that most of its weights are 0 in 16 bits."""
     tower = make_tower(depth=7)
     with torch.no_grad():
-        for layer in tower.encoder.layers:
+        layers: Any = tower.encoder.layers
+        for layer in layers:
             layer.self_attn.q_proj.weight.mul_(20)
     tower = tower.to(dtype)
     with torch.inference_mode():
