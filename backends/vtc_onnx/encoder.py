@@ -10,6 +10,7 @@ from jaxtyping import Float
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
 from vtc_core import Pruned, checks
+from vtc_core.methods import method_of, spelled
 
 from . import sessions
 from .metadata import from_properties
@@ -90,4 +91,4 @@ class PrunedEncoder:
 
     def __repr__(self) -> str:
         size = f"keep={self.keep} of {self.metadata.tokens}"
-        return f"PrunedEncoder({self.path!r}, {size}, layers={self.metadata.layers}, reduce={self.metadata.reduce!r})"
+        return f"PrunedEncoder({self.path!r}, {size}, method={spelled(method_of(self.metadata.method))!r})"

@@ -3,9 +3,11 @@
 import importlib.metadata
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
+
+from vtc_core.methods import Method, VtcCls, method_of, saved
 
 from .metadata import Metadata
 
@@ -27,8 +29,7 @@ def export(
     source: Any,
     path: str | os.PathLike[str],
     keep: SupportsIndex = 64,
-    layers: SupportsIndex | Sequence[SupportsIndex] = 3,
-    reduce: str = "sum",
+    method: Method | str | Mapping[str, Any] = VtcCls(),  # noqa: B008, it is frozen
     feature_layer: int | Sequence[int] | None = None,
     *,
     static_keep: bool = False,
@@ -49,7 +50,8 @@ def export(
             `image_features` are what its language model eats. A live model is not changed.
         path: the file. Weights of 2 GB and more go to `path` + ".data".
         keep: tokens kept, in [1, tokens]; the default of `PrunedEncoder(path)`.
-        layers, reduce, feature_layer: as in `vtc_torch.PrunedEncoder.from_pretrained`.
+        method, feature_layer: as in `vtc_torch.PrunedEncoder.from_pretrained`; not all methods have a graph, see
+            `vtc_onnx.methods`.
         static_keep: `keep` is a constant and no input, for engines that need that.
         dtype: 'float32', or 'float16' for weights and arithmetic; inputs, features and scores stay float32.
         quantize: 'int8' for onnxruntime's dynamic quantisation of the products with weights. Look at the report.
@@ -74,13 +76,12 @@ def export(
         ) from error
 
     progress("reading the model")
-    read = sources.read(source, sources.Settings(keep, layers, reduce, feature_layer))
+    read = sources.read(source, sources.Settings(keep, method_of(method), feature_layer), static_keep)
     about = Metadata(
         vtc=importlib.metadata.version("vtc-cls"),
-        method="VTC-CLS, arXiv 2412.05819",
+        method=saved(read.encoder.method),
         checkpoint=read.name,
         layers=list(read.encoder.layers),
-        reduce=read.encoder.reduce,
         feature_layer=list(read.encoder.feature_layers),
         tokens=read.encoder.tokens,
         keep=read.encoder.keep,
@@ -91,7 +92,7 @@ def export(
         quantize=quantize,
     )
     progress("tracing")
-    model = tracing.encoder(read.encoder, read.projector, read.picture, getattr(torch, dtype), static_keep)
+    model = tracing.encoder(read.encoder, read.picture, getattr(torch, dtype), static_keep)
 
     # All is made in a folder of its own beside `path`, which goes whatever happens; only what is finished leaves it.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
@@ -99,13 +100,13 @@ def export(
         progress("writing")
         writing.write(model, made, about)
         progress("comparing with torch")
-        agreement = verifying.verify(made, read.encoder, read.projector, dtype)
+        agreement = verifying.verify(made, read.encoder, dtype)
         if quantize:
             progress("quantising")
             model = writing.quantized(model, Path(folder))
             writing.write(model, made, about)
             progress("comparing with torch")
-            agreement = verifying.verify(made, read.encoder, read.projector, quantize)
+            agreement = verifying.verify(made, read.encoder, quantize)
         writing.append(made, overlap=agreement.overlap, cosine=agreement.cosine)
         size = writing.move(made, path)
     return Report(path, size, read.encoder.tokens, *agreement)

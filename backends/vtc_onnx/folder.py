@@ -4,11 +4,13 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
+
+from vtc_core.methods import Method, VtcCls
 
 from .export import Report, export
 
@@ -34,8 +36,7 @@ def export_folder(
     source: str | Path,
     path: str | Path,
     keep: SupportsIndex = 64,
-    layers: SupportsIndex | Sequence[SupportsIndex] = 3,
-    reduce: str = "sum",
+    method: Method | str | Mapping[str, Any] = VtcCls(),  # noqa: B008, it is frozen
     *,
     dtype: str = "float32",
     quantize: str | None = None,
@@ -61,7 +62,7 @@ def export_folder(
     Args:
         source: folder or hub id of a checkpoint of `model_type` "llava".
         path: the folder to be written; its parent exists.
-        keep, layers, reduce, dtype, quantize: as in `export`.
+        keep, method, dtype, quantize: as in `export`.
         overwrite: replace what is there. Without it `path` may hold no more than a language model's files.
 
         progress: is told each step, in words.
@@ -88,7 +89,7 @@ def export_folder(
         # Fixed, since runners feed `pixel_values` alone. An input with a default would need no feeding either, but the
         # JavaScript runtimes let nobody feed it, warn of it at every start, and fold no constants that depend on it.
         options: dict[str, Any] = {"static_keep": True, "dtype": dtype, "quantize": quantize}
-        encoder = export(source, encoder_path, keep, layers, reduce, **options, progress=progress)
+        encoder = export(source, encoder_path, keep, method, **options, progress=progress)
         progress("writing config and processor")
         data = _rename_data(encoder_path)
         _write_processor(AutoProcessor.from_pretrained(source), config.vision_config, int(keep), work)

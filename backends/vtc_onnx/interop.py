@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from vtc_core import Pruned, checks
+from vtc_core.methods import VtcCls
 
 from . import sessions
 from .encoder import PrunedEncoder
@@ -42,5 +43,5 @@ def _exported(checkpoint_dir: str, layers: int | tuple[int, ...], reduce: str) -
     dtype = config.get("dtype", config.get("torch_dtype"))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "encoder.onnx")
-        export(checkpoint_dir, path, 1, layers, reduce, dtype=dtype)
+        export(checkpoint_dir, path, 1, VtcCls(layers, reduce), dtype=dtype)
         return PrunedEncoder(path)

@@ -2,15 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Metadata(NamedTuple):
     vtc: str  # version that exported it
-    method: str
+    method: dict[str, Any]  # its name and its parameters
     checkpoint: str
-    layers: list[int]  # that are ensembled
-    reduce: str
+    layers: list[int]  # that the method looks at
     feature_layer: list[int]  # hidden states that are the features, embeddings are 0
     tokens: int  # patch tokens of a picture
     keep: int  # where a call does not say

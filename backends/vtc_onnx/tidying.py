@@ -20,7 +20,12 @@ AXES = {
 # What the operations of the encoder's own forward pass are for, by torch's names of them.
 STEPS = {"sym_size": "batch", "_local_scalar_dense": "keep", "arange": "gather", "index": "gather"}
 _SCOPES, _FX_NODE = "pkg.torch.onnx.name_scopes", "pkg.torch.onnx.fx_node"
-_PREFIX = re.compile(r"^(encoder\.tower\.|encoder$)")  # of `tracing.Exportable`; what follows are the model's own names
+# Of `tracing.Exportable`; what follows are the model's own names.
+_PREFIX, _PROJECTOR = re.compile(r"^(encoder\.tower\.|encoder$)"), re.compile(r"^encoder\.projector")
+
+
+def _own_name(name: str) -> str:
+    return _PROJECTOR.sub("multi_modal_projector", _PREFIX.sub("", name))
 
 
 def tidy(model: ir.Model) -> ir.Model:
@@ -66,9 +71,11 @@ def _name_nodes(graph: Any) -> None:
     names, layer, scoring = Counter(), "", "{}.cls_attention"
     for node in graph:
         *scopes, operation = re.findall(r"'([^']*)'", node.metadata_props.get(_SCOPES, "''"))
-        module = _PREFIX.sub("", scopes[-1] if scopes else "")
+        module = _own_name(scopes[-1] if scopes else "")
         if found := re.match(r"encoder\.layers\.\d+", module):
             layer = found[0]
+            if module.endswith("_proj") and not operation.startswith("linear"):  # noted as soon as it is made
+                module = f"{layer}.cls_attention"
         elif _is_select(node):
             module = "select"
         elif not module or module.startswith("_"):  # no module, or a size
@@ -104,7 +111,7 @@ def _name_constants(graph: Any) -> None:
     """Weights by their place in the checkpoint, folded ones by the node that uses them, other constants by a number."""
     constants = 0
     for value in list(graph.initializers.values()):
-        name = _PREFIX.sub("", value.name)
+        name = _own_name(value.name)
         if name.startswith("val_"):
             user = value.uses()[0].node
             if user.op_type == "MatMul" and len(value.shape) == 2:

@@ -1,7 +1,7 @@
 """A torch module to an ONNX graph by torch.export; how the pruned encoder's own operator is translated.
 
-What is traced is `vtc_torch.PrunedEncoder` itself, so that the file computes what the torch backend does. Only its
-`select` is replaced, since a stable sort has no translation to ONNX: by the graph of the `select` of this package.
+What is traced is `vtc_torch.PrunedEncoder` itself, so that the file computes what the torch backend does. Only the
+verbs that its method chooses with are replaced, by nodes that `operators` translates.
 """
 
 import contextlib
@@ -9,32 +9,15 @@ import copy
 import logging
 import warnings
 from collections.abc import Iterator
-from typing import Any
 
 import jaxtyping
 import onnx_ir as ir
 import torch
-from onnxscript import opset20
 from torch import Tensor, nn
 
 import vtc_torch
 
-from . import graph, tidying
-
-
-@torch.library.custom_op("vtc::select", mutates_args=())
-def select(scores: Tensor, keep: int) -> Tensor:
-    """`vtc_torch.select` as one node of a traced graph."""
-    return vtc_torch.select(scores, keep)
-
-
-@select.register_fake
-def _(scores: Tensor, keep: int) -> Tensor:
-    return scores.new_empty((scores.shape[0], keep), dtype=torch.int64)
-
-
-def _select_in_onnx(scores: Any, keep: Any) -> Any:
-    return graph.select(opset20, scores, keep)
+from . import graph, operators, tidying
 
 
 class Exportable(nn.Module):
@@ -43,10 +26,9 @@ class Exportable(nn.Module):
     `keep` is an int64 scalar tensor, a runtime input of the file, or left out: then the encoder's own is a constant.
     """
 
-    def __init__(self, encoder: vtc_torch.PrunedEncoder, projector: nn.Module | None) -> None:
+    def __init__(self, encoder: vtc_torch.PrunedEncoder) -> None:
         super().__init__()
         self.encoder = encoder
-        self.multi_modal_projector = projector or nn.Identity()
 
     def forward(self, pixel_values: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
         if keep is None:
@@ -56,19 +38,19 @@ class Exportable(nn.Module):
             torch._check(count >= 1)
             torch._check(count <= self.encoder.tokens)
         dtype = next(self.encoder.parameters()).dtype
-        features, indices, scores = self.encoder(pixel_values.to(dtype), choose=lambda x: select(x, count))
-        return self.multi_modal_projector(features).float(), indices, scores
+        choose = self.encoder.method.choose
+        made = self.encoder(pixel_values.to(dtype), choose=lambda seen: choose(operators.VERBS, seen, count))  # type: ignore[arg-type]
+        return made.features.float(), made.indices, made.scores.float()
 
 
 def encoder(
     pruned: vtc_torch.PrunedEncoder,
-    projector: nn.Module | None,
     picture: tuple[int, int, int],
     dtype: torch.dtype,
     static_keep: bool,
 ) -> ir.Model:
     """The graph of a file: an encoder for pictures of `picture` (channels, height, width), computing in `dtype`."""
-    module = Exportable(pruned, projector).eval()
+    module = Exportable(pruned).eval()
     if dtype != torch.float32:
         module = copy.deepcopy(module).to(dtype)  # float32 is still needed, to compare with
     inputs = {"pixel_values": torch.zeros(2, *picture)}
@@ -89,7 +71,7 @@ def trace(module: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]
             verbose=False,
             input_names=list(inputs),
             output_names=list(outputs),
-            custom_translation_table={torch.ops.vtc.select.default: _select_in_onnx},
+            custom_translation_table=operators.TRANSLATIONS,
         )
     assert exported is not None
     return exported.model

@@ -1,7 +1,5 @@
 """Exported files against transformers' own eager attention maps; what is in them: test_graph.py."""
 
-from typing import Any
-
 import numpy as np
 import onnx
 import pytest
@@ -10,6 +8,7 @@ from small_models import clip_config, make_llava, make_tower, pixels
 
 import vtc_core
 import vtc_onnx
+from vtc_core.methods import VtcCls, method_of
 from vtc_onnx import writing
 from vtc_torch import PrunedEncoder as TorchEncoder
 
@@ -19,9 +18,9 @@ from .test_graph import axes
 LARGEST_DIFFERENCE = 2e-5  # float32; 1e-6 was measured
 
 
-def check(file, tower, batch, keep, layers: Any = 3, reduce="sum"):
+def check(file, tower, batch, keep, method=VtcCls()):  # noqa: B008
     pixel_values = pixels(tower, batch)
-    got, expected = file(pixel_values.numpy(), keep), oracle(tower, pixel_values, keep, layers, reduce)
+    got, expected = file(pixel_values.numpy(), keep), oracle(tower, pixel_values, keep, method)
     np.testing.assert_array_equal(got.indices, expected.indices)
     np.testing.assert_allclose(got.features, expected.features, rtol=0, atol=LARGEST_DIFFERENCE)
     np.testing.assert_allclose(got.scores, expected.scores, rtol=1e-5, atol=1e-6)
@@ -48,13 +47,13 @@ def test_s9_same_bits_twice(file, tower):
 
 
 @pytest.mark.parametrize(
-    ("settings", "activation"),
-    [({"layers": (0, 2), "reduce": "max"}, "gelu"), ({"layers": 1, "reduce": "mean"}, "quick_gelu")],
+    ("method", "activation"),
+    [(VtcCls((0, 2), "max"), "gelu"), (VtcCls(1, "mean"), "quick_gelu")],
 )
-def test_s6_settings_and_activations(tmp_path, settings, activation):
+def test_s6_settings_and_activations(tmp_path, method, activation):
     tower = make_tower("eager", activation=activation, depth=4, dim=24, heads=3, grid=5)
-    vtc_onnx.export(tower, tmp_path / "e.onnx", keep=6, **settings)
-    check(vtc_onnx.PrunedEncoder(tmp_path / "e.onnx"), tower, 2, 6, **settings)
+    vtc_onnx.export(tower, tmp_path / "e.onnx", 6, method)
+    check(vtc_onnx.PrunedEncoder(tmp_path / "e.onnx"), tower, 2, 6, method)
 
 
 def test_the_report_tells_what_was_written(exported):
@@ -85,12 +84,12 @@ def check_llava(path, llava):
     features, indices, _ = vtc_onnx.PrunedEncoder(path)(pixel_values.numpy())
     with torch.no_grad():
         whole = np.stack([x.numpy() for x in llava.model.get_image_features(pixel_values).pooler_output])
-    np.testing.assert_array_equal(indices, oracle(llava.model.vision_tower, pixel_values, 7, layers=1).indices)
+    np.testing.assert_array_equal(indices, oracle(llava.model.vision_tower, pixel_values, 7, VtcCls(1)).indices)
     np.testing.assert_allclose(features, vtc_core.gather(whole, indices), rtol=0, atol=LARGEST_DIFFERENCE)
 
 
 def test_a_live_llava_brings_its_projector(llava, tmp_path):
-    vtc_onnx.export(llava, tmp_path / "e.onnx", 7, layers=1)
+    vtc_onnx.export(llava, tmp_path / "e.onnx", 7, VtcCls(1))
     check_llava(tmp_path / "e.onnx", llava)
     names = {node.name for node in onnx.load(tmp_path / "e.onnx").graph.node}
     assert "multi_modal_projector/linear_2/MatMul" in names
@@ -98,7 +97,7 @@ def test_a_live_llava_brings_its_projector(llava, tmp_path):
 
 def test_a_llava_checkpoint_brings_its_projector(llava, tmp_path):
     llava.save_pretrained(tmp_path / "small-llava")
-    vtc_onnx.export(str(tmp_path / "small-llava"), tmp_path / "e.onnx", 7, layers=1)
+    vtc_onnx.export(str(tmp_path / "small-llava"), tmp_path / "e.onnx", 7, VtcCls(1))
     check_llava(tmp_path / "e.onnx", llava)
     assert vtc_onnx.PrunedEncoder(tmp_path / "e.onnx").metadata.checkpoint == "small-llava"
 
@@ -112,7 +111,7 @@ def small():
 
 
 def check_small(path, small, batch=2):
-    check(vtc_onnx.PrunedEncoder(path), small, batch, 7, layers=1)
+    check(vtc_onnx.PrunedEncoder(path), small, batch, 7, VtcCls(1))
 
 
 def products(path):
@@ -123,14 +122,14 @@ def products(path):
 
 
 def test_the_settings_of_a_pruned_encoder_hold(small, tmp_path):
-    vtc_onnx.export(TorchEncoder(small, 7, layers=(0,), reduce="min"), tmp_path / "e.onnx")
+    vtc_onnx.export(TorchEncoder(small, 7, VtcCls((0,), "min")), tmp_path / "e.onnx")
     metadata = vtc_onnx.PrunedEncoder(tmp_path / "e.onnx").metadata
-    assert (metadata.keep, metadata.layers, metadata.reduce) == (7, [0], "min")
+    assert (metadata.keep, metadata.layers, method_of(metadata.method)) == (7, [0], VtcCls((0,), "min"))
     check_small(tmp_path / "e.onnx", small)
 
 
 def test_static_keep_is_a_constant(small, tmp_path):
-    vtc_onnx.export(small, tmp_path / "e.onnx", 7, 1, static_keep=True)
+    vtc_onnx.export(small, tmp_path / "e.onnx", 7, VtcCls(1), static_keep=True)
     model = onnx.load(tmp_path / "e.onnx")
     assert [x.name for x in model.graph.input] == ["pixel_values"]
     assert axes(model.graph.output[0]) == ["batch", 7, 32]
@@ -143,7 +142,7 @@ def test_static_keep_is_a_constant(small, tmp_path):
 
 
 def test_float16_computes_in_16_bits_and_scores_in_32(small, tmp_path):
-    report = vtc_onnx.export(small, tmp_path / "e.onnx", 7, 1, dtype="float16")
+    report = vtc_onnx.export(small, tmp_path / "e.onnx", 7, VtcCls(1), dtype="float16")
     model = onnx.load(tmp_path / "e.onnx")
     weights = {x.data_type for x in model.graph.initializer if "weight" in x.name}
     assert weights == {onnx.TensorProto.FLOAT16}
@@ -154,7 +153,7 @@ def test_float16_computes_in_16_bits_and_scores_in_32(small, tmp_path):
     }
     pixel_values = pixels(small)
     got = vtc_onnx.PrunedEncoder(tmp_path / "e.onnx")(pixel_values.numpy())
-    expected = oracle(small, pixel_values, 7, layers=1)
+    expected = oracle(small, pixel_values, 7, VtcCls(1))
     assert np.abs(got.scores - expected.scores).max() < 0.02 * expected.scores.max()
     assert 1e-4 < report.difference < 0.05
     assert report.overlap > 0.8
@@ -162,8 +161,8 @@ def test_float16_computes_in_16_bits_and_scores_in_32(small, tmp_path):
 
 
 def test_int8_is_measured_and_the_figures_are_in_the_file(small, tmp_path):
-    whole = vtc_onnx.export(small, tmp_path / "float32.onnx", 7, 1)
-    report = vtc_onnx.export(small, tmp_path / "e.onnx", 7, 1, quantize="int8")
+    whole = vtc_onnx.export(small, tmp_path / "float32.onnx", 7, VtcCls(1))
+    report = vtc_onnx.export(small, tmp_path / "e.onnx", 7, VtcCls(1), quantize="int8")
     weighted, others = products(tmp_path / "float32.onnx")
     assert weighted == ["MatMul"] * 7  # k, v, q of CLS and of the kept, out, two of the MLP: of the one useful layer
     assert products(tmp_path / "e.onnx") == [["MatMulInteger"] * len(weighted), others]
@@ -179,12 +178,12 @@ def test_large_weights_go_beside_the_file(small, tmp_path, monkeypatch):
     path, data = tmp_path / "e.onnx", tmp_path / "e.onnx.data"
     with monkeypatch.context() as patched:
         patched.setattr(writing, "MOST", 10_000)
-        report = vtc_onnx.export(small, path, 7, 1)
+        report = vtc_onnx.export(small, path, 7, VtcCls(1))
     assert sorted(tmp_path.iterdir()) == [path, data]
     assert report.bytes == path.stat().st_size + data.stat().st_size
     assert data.stat().st_size > 10_000
     check_small(path, small)
     with monkeypatch.context() as patched:  # float32 is too large for a file, int8 is not: nothing is left beside it
         patched.setattr(writing, "MOST", data.stat().st_size * 3 // 4)
-        vtc_onnx.export(small, path, 7, 1, quantize="int8", overwrite=True)
+        vtc_onnx.export(small, path, 7, VtcCls(1), quantize="int8", overwrite=True)
     assert list(tmp_path.iterdir()) == [path]

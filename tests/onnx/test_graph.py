@@ -78,10 +78,9 @@ def test_metadata(model):
     assert stored.pop("vtc.cosine") == pytest.approx(1, abs=1e-6)
     assert re.fullmatch(r"\d+\.\d+\.\d+.*", stored.pop("vtc.vtc"))
     assert stored == {
-        "vtc.method": "VTC-CLS, arXiv 2412.05819",
+        "vtc.method": {"name": "vtc-cls", "layers": 3, "reduce": "sum"},
         "vtc.checkpoint": "CLIPVisionModel",
         "vtc.layers": [1, 2, 3],
-        "vtc.reduce": "sum",
         "vtc.feature_layer": [4],
         "vtc.tokens": 36,
         "vtc.keep": 7,

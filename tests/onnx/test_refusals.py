@@ -13,6 +13,7 @@ from small_models import make_llava, make_tower, pixels, siglip_config
 from transformers import SiglipVisionModel
 
 import vtc_onnx
+from vtc_core.methods import VtcCls
 from vtc_onnx import graph, verifying
 from vtc_torch import PrunedEncoder as TorchEncoder
 
@@ -22,7 +23,7 @@ TOWER: dict[str, Any] = {"depth": 2, "dim": 16, "heads": 2, "grid": 3}
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "e.onnx"
-    vtc_onnx.export(make_tower(**TOWER), path, keep=4, layers=1)
+    vtc_onnx.export(make_tower(**TOWER), path, 4, VtcCls(1))
     return path
 
 
@@ -43,8 +44,8 @@ def no_work(monkeypatch):
     [
         ({"keep": 10}, ValueError, r"keep must be an integer in \[1, 9\] \(the number of patch tokens\), got 10"),
         ({"keep": 0}, ValueError, r"keep must be an integer in \[1, 9\]"),
-        ({"layers": 2}, ValueError, r"layers must be an integer in \[1, 1\] .*, got 2"),
-        ({"reduce": "avg"}, ValueError, "reduce must be one of 'sum', 'mean', 'max', 'min', got 'avg'"),
+        ({"method": VtcCls(2)}, ValueError, r"layers must be an integer in \[1, 1\] .*, got 2"),
+        ({"method": "vtc-cls:reduce=avg"}, ValueError, "reduce must be one of 'sum', 'mean', 'max', 'min', got 'avg'"),
         ({"feature_layer": 3}, ValueError, r"feature_layer must be an integer in \[1, 2\] or \[-2, -1\] .*, got 3"),
         ({"dtype": "bfloat16"}, ValueError, "dtype must be one of 'float32', 'float16', got 'bfloat16'"),
         ({"quantize": "int4"}, ValueError, "quantize must be 'int8' or None, got 'int4'"),
@@ -53,7 +54,7 @@ def no_work(monkeypatch):
 )
 def test_settings_that_do_not_fit_are_refused(tmp_path, arguments, kind, message):
     with pytest.raises(kind, match=message):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", **({"keep": 4, "layers": 1} | arguments))
+        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", **({"keep": 4, "method": VtcCls(1)} | arguments))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -62,8 +63,8 @@ def test_sources_that_cannot_be_exported_are_refused(tmp_path):
     path, tower = tmp_path / "e.onnx", make_tower(**TOWER)
     with pytest.raises(ValueError, match="SiglipVisionModel has no CLS token"):
         vtc_onnx.export(SiglipVisionModel(siglip_config()), path)
-    with pytest.raises(ValueError, match="only encoders with signal 'cls' can be exported, got 'received'"):
-        vtc_onnx.export(TorchEncoder(tower, 4, 1, signal="received"), path)
+    with pytest.raises(ValueError, match="method 'flowcut' cannot be exported: it drops tokens inside the encoder"):
+        vtc_onnx.export(TorchEncoder(tower, 4, "flowcut"), path)
     with pytest.raises(ValueError, match="keep is that of the PrunedEncoder that is exported and cannot be given"):
         vtc_onnx.export(TorchEncoder(tower, 4, 1), path, keep=5)
     with pytest.raises(ValueError, match="LlavaForConditionalGeneration has vision_feature_select_strategy 'full'"):
@@ -191,7 +192,7 @@ def test_keep_of_the_file_of_the_object_and_of_the_call(path):
     file = vtc_onnx.PrunedEncoder(path, keep=np.int32(2), providers=["CPUExecutionProvider"])
     assert file(pixel_values).indices.shape == (2, 2)
     assert file(pixel_values, keep=9).indices.tolist() == [list(range(9))] * 2
-    assert repr(file) == f"PrunedEncoder({str(path)!r}, keep=2 of 9, layers=[0], reduce='sum')"
+    assert repr(file) == f"PrunedEncoder({str(path)!r}, keep=2 of 9, method='vtc-cls:layers=1')"
 
 
 def test_pixels_of_other_floats_are_taken(path):

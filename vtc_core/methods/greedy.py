@@ -3,6 +3,7 @@
 All return the order of choice, (batch keep): budgets are nested, and no token is chosen twice. Ties: the lower index.
 """
 
+import functools
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -42,6 +43,17 @@ def greedy(
     return v.scan(step, (update(state, pick), number == pick, order), keep - 1)[2]
 
 
+def rule(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A backend that has a graph of its own for a rule (ONNX has Loops) has it among its verbs, under its name."""
+
+    @functools.wraps(function)
+    def rules(v: ModuleType, *arguments: Any) -> Any:
+        return getattr(v, function.__name__, functools.partial(function, v))(*arguments)
+
+    return rules
+
+
+@rule
 def farthest(v: ModuleType, distance: Matrix, start: Scores, keep: Any) -> Order:
     """Max-min: the token whose nearest chosen one is farthest."""
     xp = array_namespace(distance)
@@ -52,6 +64,7 @@ def farthest(v: ModuleType, distance: Matrix, start: Scores, keep: Any) -> Order
     return greedy(v, start, xp.full_like(start, xp.inf), lambda nearest: nearest, update, keep)
 
 
+@rule
 def disperse(v: ModuleType, similarity: Matrix, start: Scores, keep: Any) -> Order:
     """Max-sum: the token that is least similar to all chosen ones together."""
     xp = array_namespace(similarity)
@@ -62,6 +75,7 @@ def disperse(v: ModuleType, similarity: Matrix, start: Scores, keep: Any) -> Ord
     return greedy(v, start, xp.zeros_like(start), lambda total: -total, update, keep)
 
 
+@rule
 def cover(v: ModuleType, similarity: Matrix, keep: Any) -> Order:
     """Facility location: the token that adds most to sum_i max_chosen similarity_ij; similarities are at least 0."""
     xp = array_namespace(similarity)

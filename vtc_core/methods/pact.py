@@ -6,11 +6,12 @@ from types import ModuleType
 from typing import Any, ClassVar
 
 from array_api_compat import array_namespace
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from vtc_core import arguments
 from vtc_core.spec import resolve_layers
 
+from .greedy import rule
 from .method import Choice, Method, Seen
 from .parts import arange, best, cosine, first, mask, one_hot, ranked, wide
 
@@ -86,8 +87,20 @@ def dense_cover(
     cutoff: float,
 ) -> Bool[Any, "batch tokens"]:
     """Which tokens are centres: by falling density, unless one before is within `cutoff`."""
-    xp, tokens = array_namespace(distance), distance.shape[1]
-    order, number = ranked(xp.where(among, rho, -xp.inf)), arange(tokens, distance)[None, :]
+    order = ranked(array_namespace(rho).where(among, rho, -1.0))
+    return cover_in_order(v, distance, order, among, float(cutoff))
+
+
+@rule
+def cover_in_order(
+    v: ModuleType,
+    distance: Float[Any, "batch tokens tokens"],
+    order: Int[Any, "batch tokens"],
+    among: Bool[Any, "batch tokens"],
+    cutoff: float,
+) -> Bool[Any, "batch tokens"]:
+    """Of the tokens `among` which centres are, in this order, those that have no earlier one within `cutoff`."""
+    xp, number = array_namespace(distance), arange(distance.shape[1], distance)[None, :]
 
     def step(i: Any, centre: Any) -> tuple[Any]:
         token = xp.sum(xp.where(number == i, order, 0), axis=1, keepdims=True)
@@ -95,7 +108,7 @@ def dense_cover(
         free = xp.logical_not(xp.any(near & centre, axis=1, keepdims=True))
         return (centre | ((number == token) & free & among),)
 
-    return v.scan(step, (rho != rho,), tokens)[0]
+    return v.scan(step, (order != order,), distance.shape[1])[0]
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,8 @@ class PruMergePlus(PruMerge):
         top = best(v, scores, (count + 3) // 4)
         others = rest(v, top, scores.shape[1])
         even = count - top.shape[1]
-        grid = arange(even, others) * others.shape[1] // max(even, 1)
-        return xp.concat([top, xp.take(others, grid, axis=1)], axis=1)
+        grid = arange(max(even, 1), others) * others.shape[1] // max(even, 1)
+        return xp.concat([top, xp.take(others, grid, axis=1)[:, :even]], axis=1)
 
 
 def absorbing(
