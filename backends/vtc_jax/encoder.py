@@ -18,7 +18,7 @@ from . import exporting, loading
 from .attention import AttentionFunction, attention
 from .checkpoint import Checkpoint
 from .progressive import ProgressiveWalk
-from .tower import CLIPTower, Projector, TowerConfig
+from .tower import CLIPTower, TowerConfig
 from .verbs import Pruned
 from .walk import Looked, Walk
 
@@ -57,7 +57,7 @@ class PrunedEncoder(nnx.Module):
         keep: SupportsIndex = 64,
         method: Method | str | Mapping[str, Any] = VtcCls(),  # noqa: B008, it is frozen
         feature_layer: int | Sequence[int] = -2,
-        projector: Projector | None = None,
+        projector: Callable[[Array], Array] | None = None,
     ) -> None:
         self.walk = walk_of(tower.config, keep, method, feature_layer)
         if "projected" in self.method.needs and projector is None:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.core import Tracer
 from jaxtyping import Bool, Float, Integer
 
 from vtc_core.methods import Method, flowcut
@@ -27,9 +28,9 @@ class FlowNotes:
         self.number = 0
 
     def take(self, attention: Attention, query: Queries, keys: Tokens, values: Tokens) -> None:
-        heads_first = (jax.lax.stop_gradient(x).swapaxes(1, 2) for x in (query, keys, values))
+        query, keys, values = (jax.lax.stop_gradient(x).swapaxes(1, 2) for x in (query, keys, values))
         settings = attention.scale, self.keep, self.number, self.layers
-        self.flow = flowcut.after_layer(self.flow, *heads_first, *settings)
+        self.flow = flowcut.after_layer(self.flow, query, keys, values, *settings)
         self.number += 1
 
 
@@ -92,7 +93,7 @@ def _told(scores: Float[Array, "batch tokens"], flow: Flow) -> Float[Array, "bat
 
 def _size(left: Bool[Array, "batch tokens"]) -> int:
     """As many tokens as the row with most of them has left, rounded up; all under jit, and of no rows."""
-    if isinstance(left, jax.core.Tracer) or not left.shape[0]:
+    if isinstance(left, Tracer) or not left.shape[0]:
         return left.shape[1]
     return min(left.shape[1], -(-int(left.sum(1).max()) // BLOCK) * BLOCK)
 

@@ -111,8 +111,8 @@ def through(backend, query, keys, values, keep, layers=6):
     batch, tokens = keys.shape[0], keys.shape[2] - 1
     flow = flowcut.every(Seen(*map(converted, seen_of(1, batch, tokens)[:2])))
     for number in range(layers):
-        arrays = map(converted, (query, keys, values))
-        flow = flowcut.after_layer(flow, *arrays, 0.5, keep, number, layers)
+        q, k, v = map(converted, (query, keys, values))
+        flow = flowcut.after_layer(flow, q, k, v, 0.5, keep, number, layers)
     return flowcut.Flow(*map(np.asarray, flow))
 
 
