@@ -1,11 +1,14 @@
 """The command `vtc encode`: its options, its help, and what can be refused before torch is imported."""
 
 import glob
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
+
+from vtc_pictures import short
 
 from .errors import BadUsage
 from .options import Debug, Keep, Layers, Method, Model, Reduce, method_of
@@ -77,9 +80,9 @@ def _check(words: str, out: Path, engine: str, address: str | None, workers: int
     for module, extra in [("pyarrow", "encode")] + [("ray", "ray")] * (engine == "ray"):
         if find_spec(module) is None:
             raise BadUsage(f"this needs {module}, which is not installed: pip install 'vtc-cls[{extra}]'")
-    if not Path(words).exists() and not glob.has_magic(words):
-        raise BadUsage(f"{words}: no such file or folder")
-    if out.exists() and not out.is_dir():
+    if not os.path.lexists(words) and not glob.has_magic(words):
+        raise BadUsage(f"{short(words)}: no such file or folder")
+    if os.path.lexists(out) and not os.path.isdir(out):
         raise BadUsage(f"{out} is a file: OUT is a folder")
     if engine == "local" and address is not None:
         raise BadUsage("--address is for --engine ray")

@@ -1,6 +1,7 @@
 """`vtc demo`: the embedded model answers questions about scenes it never saw, with all and with few visual tokens."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,12 @@ from rich.table import Column, Table
 import vtc_llava
 import vtc_tiny
 from vtc_core.methods import Method
+from vtc_pictures import visible
 
 from . import answering, models, progress
 from .drawing import Answered, Kept, demo_figure, marked, scores_label
 from .errors import BadUsage
+from .pictures import write_whole
 
 LONGEST = 4  # tokens of an answer: two words ("bottom right"), its end, and one to see it go on
 
@@ -37,17 +40,18 @@ def demo(out: Path, scenes: int, keep: int | None, method: Method, seed: int) ->
         f"{sum(a.few_tokens == a.truth for a in asked)} of {len(asked)} with"
     )
     title = f"The embedded LLaVA with {plan.keep} of its {plan.tokens} visual tokens ({method.name})"
-    demo_figure(
+    figure = demo_figure(
         rows,
         title=title,
         subtitle=f"{verdict} {plan.keep}; scenes never seen in training",
         scores_label=scores_label(method, handle.walk.layers),
-    ).savefig(out)
+    )
+    write_whole(out, partial(figure.savefig, format="png"))
     console = Console()
     console.print(title, style="bold", highlight=False)
     console.print(_table(seeds, [answers for _, answers in rows], plan))
     typer.echo(f"{verdict} {plan.counted}")
-    typer.echo(out)
+    typer.echo(visible(out))
 
 
 def compare(

@@ -14,6 +14,7 @@ from vtc_core.methods import Method
 from vtc_encode import Recipe, Refused, Worker, corpus, local, open_source
 from vtc_encode.corpus import Engine
 from vtc_encode.shards import SKIPPED
+from vtc_pictures import visible
 
 from . import models, progress
 from .errors import BadUsage
@@ -78,11 +79,15 @@ def _encode(words: str, out: Path, options: Options) -> None:
 
             done = corpus.encode(worker, source, out, left, step, _engine(options))
         seconds = time.perf_counter() - start
+    first = f"the first: {' '.join(done.skipped[0])}" if done.skipped else ""
     if not done.encoded:
-        raise ValueError(f"none of {words}'s pictures could be read: see {out / SKIPPED}")
-    typer.echo(f"{out}: {done.encoded} pictures in {done.shards} shards, {plan.counted}, {options.dtype}")
+        raise ValueError(f"none of {words}'s pictures could be encoded, {first} (all in {out / SKIPPED})")
+    typer.echo(visible(f"{out}: {done.encoded} pictures in {done.shards} shards, {plan.counted}, {options.dtype}"))
     if done.skipped:
-        typer.echo(f"{out / SKIPPED}: {len(done.skipped)} pictures that could not be read")
+        listed = f"{out / SKIPPED}: {len(done.skipped)} pictures that could not be encoded, {first}"
+        typer.echo(visible(listed))
+    if source.others:
+        typer.echo(visible(f"{words}: {source.others} other files, which are no pictures"))
     if left.pictures:
         share = done.seconds / (seconds * options.workers)
         progress.note(f"{left.pictures / seconds:.1f} pictures per second, {share:.0%} of the time in the encoder")

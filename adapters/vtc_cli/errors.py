@@ -1,11 +1,16 @@
 """Where every error of the command ends: one line on stderr and an exit code, 1 for failed work and 2 for bad usage."""
 
+import errno
 import sys
 import traceback
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+from vtc_pictures import short, visible
+
+NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)  # no file can be had by such a name
 
 
 class BadUsage(Exception):
@@ -33,7 +38,7 @@ class Commands(TyperGroup):
             if "--debug" in args:
                 traceback.print_exc()
             message, code = _verdict(error)
-            typer.echo(f"vtc: {message}", err=True)
+            typer.echo(f"vtc: {visible(message)}", err=True)
         sys.exit(code)
 
 
@@ -44,4 +49,6 @@ def _verdict(error: Exception) -> tuple[str, int]:
     if say:  # one of the parser's own errors, whose class depends on typer's version
         context = getattr(error, "ctx", None)
         return f"{say().rstrip('.')} (see {context.command_path if context else 'vtc'} --help)", 2
+    if isinstance(error, OSError) and error.errno in NAMES:
+        return f"{short(error.filename)} cannot be used: {error.strerror}", 2
     return reason(error), 1

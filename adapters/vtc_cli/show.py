@@ -1,5 +1,6 @@
 """`vtc show`: what the vision encoder sees of a picture, and which patches it keeps."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from PIL import Image
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
 from vtc_core.methods import Method
+from vtc_pictures import visible
 from vtc_torch import PrunedEncoder
 
 from . import models
 from .drawing import Kept, Picture, kept_figure, scores_label
+from .pictures import write_whole
 
 
 @torch.inference_mode()
@@ -37,8 +40,9 @@ def show(
     weights = None if choice.weights is None else choice.weights[0].numpy()
     kept = Kept(as_seen(pixels[0].numpy(), processor), choice.indices[0].numpy(), choice.scores[0].numpy(), weights)
     title = f"{name} through {plan.name}: {plan.keep} of {plan.tokens} visual tokens"
-    kept_figure(kept, title, scores_label(method, encoder.layers)).savefig(out)
-    typer.echo(f"{out}: {plan.counted}")
+    figure = kept_figure(kept, visible(title), scores_label(method, encoder.layers))
+    write_whole(out, partial(figure.savefig, format="png"))
+    typer.echo(visible(f"{out}: {plan.counted}"))
 
 
 def as_seen(pixels: Float[np.ndarray, "3 height width"], processor: Any) -> Picture:

@@ -1,6 +1,7 @@
 """A whole corpus: what OUT holds already, what is left to do, and that one process at a time does it."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -50,7 +51,7 @@ def prepare(out: Path, settings: Settings, overwrite: bool = False, strict: bool
         Refused: OUT is no folder, is held by another process, or holds shards of another INPUT or of other settings.
         Unreadable: strict, and a shard that is there has skipped a picture.
     """
-    if out.exists() and not out.is_dir():
+    if os.path.lexists(out) and not os.path.isdir(out):
         raise Refused(f"{out} is a file: a folder is needed")
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -87,7 +88,11 @@ def _missing(out: Path, settings: Settings, strict: bool) -> list[int]:
                 raise Refused(_refusal(out, name, found.get(name), value))
         if strict and skipped:
             raise Unreadable(f"{skipped[0][0]} {skipped[0][1]}")
-        missing.discard(int(path.stem.rpartition("-")[2]))
+        number = shards.number_of(path)
+        if number not in missing:
+            raise Refused(f"{path} is none of the {settings.shards} shards of this INPUT: remove it")
+        shards.check_pages(path)
+        missing.discard(number)
     return sorted(missing)
 
 

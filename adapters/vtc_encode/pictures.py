@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from PIL import Image
+from vtc_pictures import Unreadable, kinds
 
 
 class Picture(NamedTuple):
@@ -14,11 +14,26 @@ class Picture(NamedTuple):
     open: Callable[[], io.BufferedIOBase]  # from any thread; OSError or `vtc_pictures.Unreadable`
 
 
-def looks_like_one(name: str) -> bool:
-    """Whether a file in a folder or a tar is meant to be a picture: by its suffix, and not hidden."""
-    base = os.path.basename(name)
-    suffix = os.path.splitext(base)[1].lower()
-    return not base.startswith(".") and Image.registered_extensions().get(suffix) in Image.OPEN
+def is_hidden(name: str) -> bool:
+    return os.path.basename(name).startswith(".")
+
+
+def looks_like_one(name: str, head: Callable[[], bytes]) -> bool:
+    """Whether a file in a folder or a tar is meant to be a picture: by its suffix, or else by its first bytes."""
+    if kinds.readable(name) or kinds.kind_of_name(name):
+        return True
+    return not kinds.is_something_else(name) and kinds.kind_of(head()) is not None
+
+
+def check_name(name: str) -> None:
+    """
+    Raises:
+        Unreadable: a file that `looks_like_one`, but not like one that can be read here.
+    """
+    if kind := kinds.kind_of_name(name):
+        raise Unreadable(kinds.refusal(kind))
+    if not kinds.readable(name):
+        raise Unreadable("is not named as pictures are, though it begins as one: rename it if it is whole")
 
 
 def as_id(name: str) -> str:

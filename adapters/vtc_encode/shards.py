@@ -1,7 +1,8 @@
 """Shards: parquet files that are written whole, and that say themselves what they hold.
 
 There is no other record of what is done. Shard i holds the pictures at positions i * shard_size to (i + 1) * shard_size
-of INPUT; its schema metadata holds the settings (key `vtc`) and the pictures that were skipped (key `vtc.skipped`).
+of INPUT; its schema metadata holds the settings (key `vtc`), the pictures that were skipped (key `vtc.skipped`) and i
+(key `vtc.number`). Its pages have checksums.
 """
 
 import json
@@ -22,6 +23,8 @@ from .refused import Refused
 
 PATTERN, TEMPORARY = "features-*.parquet", ".*.parquet.*.tmp"
 SKIPPED = "skipped.parquet"  # written last: where it is, all shards are
+
+ROWS = 32  # read at once
 
 Skip = tuple[str, str]  # id, reason
 
@@ -92,12 +95,21 @@ def path_of(out: Path, number: int) -> Path:
     return out / f"features-{number:06d}.parquet"
 
 
+def number_of(path: Path) -> int:
+    """Of a shard that `read_record` takes for one."""
+    return int(path.stem.rpartition("-")[2])
+
+
 def write(out: Path, number: int, settings: Settings, rows: Rows) -> None:
     schema = settings.schema
     columns = [pa.array(rows.ids, pa.string())]
     for name in schema.names[1:]:
         columns.append(_tensors(getattr(rows, name), schema.field(name).type))
-    metadata = {**(schema.metadata or {}), b"vtc.skipped": json.dumps(rows.skipped).encode()}
+    metadata = {
+        **(schema.metadata or {}),
+        b"vtc.skipped": json.dumps(rows.skipped).encode(),
+        b"vtc.number": str(number).encode(),
+    }
     write_whole(path_of(out, number), pa.table(columns, schema=schema.with_metadata(metadata)))
 
 
@@ -106,7 +118,9 @@ def write_whole(path: Path, table: pa.Table) -> None:
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         with temporary.open("xb") as file:
-            pq.write_table(table, file, compression="zstd", use_dictionary=False, write_statistics=False)
+            pq.write_table(
+                table, file, compression="zstd", use_dictionary=False, write_statistics=False, write_page_checksum=True
+            )
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -120,14 +134,31 @@ def read_record(path: Path) -> tuple[dict[str, object], list[Skip], int]:
     """Of a shard: settings, skipped pictures, number of rows. From its footer alone.
 
     Raises:
-        Refused: not a whole shard, which `write` never leaves.
+        Refused: not a whole shard, which `write` never leaves, or another one under this name.
     """
     try:
         schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
         settings, skipped = (json.loads(schema.metadata[key]) for key in (b"vtc", b"vtc.skipped"))
-    except (pa.ArrowInvalid, KeyError, TypeError) as error:
+        number = int(schema.metadata[b"vtc.number"])
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
         raise Refused(f"{path} is not a shard that vtc encode wrote, or is damaged: remove it") from error
+    if path.name != path_of(path.parent, number).name:
+        raise Refused(f"{path} is shard {number} under another name: remove it")
     return settings, [(name, reason) for name, reason in skipped], rows
+
+
+def check_pages(path: Path) -> None:
+    """Read a shard through, a few rows at a time.
+
+    Raises:
+        Refused: a byte of its pages is not what was written.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            for _ in file.iter_batches(ROWS):
+                pass
+    except (pa.ArrowException, OSError) as error:
+        raise Refused(f"{path} is damaged since it was written: remove it") from error
 
 
 def write_skipped(out: Path, skipped: Sequence[Skip]) -> None:

@@ -1,10 +1,12 @@
 """What INPUT is: a folder, a glob, a tar of pictures, or a parquet file, always in the same order.
 
-Every source has `count` pictures, a `digest` that changes when they do, and `read(start, stop)`, which gives those
-pictures lazily, at any position, and can be pickled: a resumed run and a Ray worker see what the first run saw.
+Every source has `count` pictures, `others` files that are none, a `digest` that changes when the pictures do, and
+`read(start, stop)`, which gives those pictures lazily, at any position, and can be pickled: a resumed run and a Ray
+worker see what the first run saw.
 """
 
 import glob
+import os
 from pathlib import Path
 
 from .files import Files, of_folder, of_glob
@@ -26,17 +28,18 @@ def open_source(words: str, column: str | None = None) -> Source:
 
     Raises:
         Refused: nothing there, nothing in it, or nothing that pictures can be read from.
+        CutOff: a tar that is not whole.
     """
     path, lower = Path(words), words.lower()
     if lower.endswith(COMPRESSED):
         raise Refused(f"{words} is compressed, and pictures are read from any place of it: unpack it first")
     if column is not None and not lower.endswith(".parquet"):
         raise Refused(f"--column is for a parquet file, got {words}")
-    if path.is_dir():
+    if os.path.isdir(words):
         source = of_folder(path)
-    elif lower.endswith((".tar", ".parquet")) and glob.has_magic(words) and not path.exists():
+    elif lower.endswith((".tar", ".parquet")) and glob.has_magic(words) and not os.path.exists(words):
         raise Refused(f"{words}: one tar or parquet file at a time")
-    elif lower.endswith((".tar", ".parquet")) and not path.is_file():
+    elif lower.endswith((".tar", ".parquet")) and not os.path.isfile(words):
         raise Refused(f"{words}: no such file")
     elif lower.endswith(".tar"):
         source = of_tar(path)

@@ -1,6 +1,7 @@
 """Pictures in a parquet file, as bytes or as paths."""
 
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,13 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import types
 
-from vtc_pictures import Unreadable
+from vtc_pictures import Unreadable, open_file, short
 
 from .pictures import Picture, digest
 from .refused import Refused
 
 PATHS = ("path", "file", "file_name", "filename", "filepath", "image", "image_path")  # columns that name files
 ROWS = 32  # read at once
+URL = re.compile(r"([a-z][a-z0-9+.-]+)://|(data):", re.IGNORECASE)
+LONGEST = 4096  # bytes of a path, where they may be longest: what is longer is a picture in letters
 
 
 @dataclass
@@ -28,6 +31,7 @@ class Table:
     id_column: str | None
     count: int
     digest: str
+    others: int = 0
     _at: int = field(default=-1, repr=False)  # the row that `_rows` gives next
     _rows: Iterator[tuple[int, Any, Any]] = field(default=iter(()), repr=False)
 
@@ -54,9 +58,9 @@ class Table:
             for batch in file.iter_batches(ROWS, groups, columns):
                 skipped = min(max(start - row, 0), len(batch))
                 for i in range(skipped, len(batch)):
-                    value = batch.column(self.column)[i].as_py()
-                    name = batch.column(self.id_column)[i].as_py() if self.id_column else _path(value)
-                    yield row + i, name, value
+                    value = _plain(batch.column(self.column)[i])
+                    name = _plain(batch.column(self.id_column)[i]) if self.id_column else _name(value)
+                    yield row + i, None if isinstance(name, Unreadable) else name, value
                 row += len(batch)
 
 
@@ -69,8 +73,8 @@ def of_parquet(path: Path, column: str | None = None) -> Table:
     try:
         with pq.ParquetFile(path) as file:
             schema, count = file.schema_arrow, file.metadata.num_rows
-    except pa.ArrowInvalid as error:
-        raise Refused(f"{path} is no parquet file that can be read ({error})") from error
+    except (pa.ArrowException, OSError) as error:  # pyarrow says of damaged files what it says of damaged disks
+        raise Refused(f"{path} is no parquet file that can be read ({short(error)})") from error
     chosen = _choose(path, schema, column)
     id_column = "id" if "id" in schema.names and chosen != "id" else None
     state = path.stat()
@@ -78,31 +82,53 @@ def of_parquet(path: Path, column: str | None = None) -> Table:
 
 
 def _choose(path: Path, schema: pa.Schema, column: str | None) -> str:
+    bytes_in = [f.name for f in schema if _holds_bytes(f.type)]
+    paths_in = [f.name for f in schema if _text(f.type)]
     if column is not None:
-        if column in schema.names and (_holds_bytes(schema.field(column).type) or _text(schema.field(column).type)):
+        if column in bytes_in + paths_in:
             return column
         raise Refused(f"--column {column}: {path} has no such column of bytes or paths, but {_listed(schema)}")
-    for fits in (
-        [f.name for f in schema if _holds_bytes(f.type)],
-        [f.name for f in schema if _text(f.type) and f.name.lower() in PATHS],
-    ):
+    for fits in (bytes_in, [name for name in paths_in if name.lower() in PATHS]):
         if len(fits) == 1:
             return fits[0]
     raise Refused(f"which column of {path} holds the pictures? Pass --column; there are {_listed(schema)}")
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
+    kind = _of_values(kind)
     if types.is_struct(kind):
         return any(kind.field(i).name == "bytes" for i in range(kind.num_fields))
     return types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
 
 
 def _text(kind: pa.DataType) -> bool:
+    kind = _of_values(kind)
     return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
 
 
+def _is_list(kind: pa.DataType) -> bool:
+    return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+
+def _of_values(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if types.is_dictionary(kind) else kind
+
+
 def _listed(schema: pa.Schema) -> str:
-    return ", ".join(f"{f.name} ({f.type})" for f in schema) or "none"
+    listed = ", ".join(f"{f.name} ({f.type})" for f in schema) or "none"
+    if lists := [
+        f.name for f in schema if _is_list(f.type) and (_text(f.type.value_type) or _holds_bytes(f.type.value_type))
+    ]:
+        listed += f"; {' and '.join(lists)} holds lists, and a row is one picture here: unnest them first"
+    return listed
+
+
+def _plain(value: pa.Scalar) -> Any:
+    """As Python has it, or why it has nothing like it: text that is not UTF-8, a time beyond its calendar."""
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return Unreadable(f"is no {value.type} that can be read")
 
 
 def _path(value: Any) -> str | None:
@@ -111,10 +137,30 @@ def _path(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def _name(value: Any) -> str | None:
+    """A path that may serve as an id."""
+    path = _path(value)
+    return None if path is None or _no_path(path) else path
+
+
+def _no_path(text: str) -> str | None:
+    """What a text is that is no path, if that can be told."""
+    if url := URL.match(text):
+        scheme = (url[1] or url[2]).lower()
+        return f"is a {scheme}: URL, not a path" + (": decode it into bytes" if scheme == "data" else "")
+    if len(text) > LONGEST:
+        return f"is {len(text):,} letters, no path: if they are base64, decode them into bytes"
+    return None
+
+
 def _open(folder: Path, value: Any) -> io.BufferedIOBase:
+    if isinstance(value, Unreadable):
+        raise value
     data = value.get("bytes") if isinstance(value, dict) else value
     if isinstance(data, bytes):
         return io.BytesIO(data)
     if (path := _path(value)) is None:
-        raise Unreadable("is null")
-    return open(folder / path, "rb")
+        raise Unreadable("is null" if data is None else f"is a {type(data).__name__}, neither bytes nor a path")
+    if no_path := _no_path(path):
+        raise Unreadable(no_path)
+    return open_file(folder / path)

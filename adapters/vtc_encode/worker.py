@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
 from vtc_core.methods import Method, VtcCls, saved
-from vtc_pictures import Unreadable, read_picture
+from vtc_pictures import MAX_BYTES, MAX_PIXELS, Room, Unreadable, count_bytes, count_pixels, read_picture, short
 from vtc_torch import Pruned, PrunedEncoder
 
 from .pictures import Picture
@@ -68,6 +68,7 @@ class Worker:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
+        self.files, self.decoded = Room(MAX_BYTES), Room(MAX_PIXELS)  # what all threads have in memory at once
         if recipe.method.merges_projected:
             raise Refused(
                 f"method {recipe.method.name!r} mixes projected tokens, and vtc encode stores the tower's features, "
@@ -142,22 +143,25 @@ class Worker:
         indices = [np.empty((0, settings.keep), np.int32)]
         scores = [np.empty((0, settings.tokens), np.float32)]
         for batch in batches:
-            readable = []
-            for picture, future in zip(batch.pictures, batch.pixels, strict=True):
-                pixels = future.result()
-                if not isinstance(pixels, Unreadable):
-                    ids.append(picture.id)
-                    readable.append(pixels)
-                elif self.recipe.strict:
-                    raise Unreadable(f"{picture.id} {pixels}")
-                else:
-                    skipped.append((picture.id, str(pixels)))
+            pixels = [future.result() for future in batch.pixels]
+            readable = [i for i, made in enumerate(pixels) if not isinstance(made, Unreadable)]
             if readable:
                 start = time.perf_counter()
-                made = self._encoded(torch.stack(readable))
+                made = self._encoded(torch.stack([pixels[i] for i in readable]))
                 seconds += time.perf_counter() - start
+                finite = np.isfinite(made[0]).all(axis=(1, 2))
+                for i in np.array(readable)[~finite]:
+                    helps = ": try --dtype float32" if self.recipe.dtype == "float16" else ""
+                    pixels[i] = Unreadable(f"has features that are not finite in {self.recipe.dtype}{helps}")
                 for column, rows in zip((features, indices, scores), made, strict=True):
-                    column.append(rows)
+                    column.append(rows[finite])
+            for picture, made in zip(batch.pictures, pixels, strict=True):
+                if not isinstance(made, Unreadable):
+                    ids.append(picture.id)
+                elif self.recipe.strict:
+                    raise Unreadable(f"{picture.id} {made}")
+                else:
+                    skipped.append((picture.id, short(made)))
             step(len(batch.pictures))
         rows = Rows(ids, np.concatenate(features), np.concatenate(indices), np.concatenate(scores), skipped)
         return Outcome(number, len(ids), len(skipped), seconds), rows
@@ -169,23 +173,19 @@ class Worker:
         choice = looked.choose(self.recipe.keep)
         pruned = Pruned(looked.feed(choice), choice.indices, choice.scores)
         features = pruned.features.to(getattr(torch, self.recipe.dtype))
-        if not features.isfinite().all() and pruned.features.isfinite().all():
-            raise ValueError(f"these features do not fit {self.recipe.dtype} (up to 65504): use --dtype float32")
         return features.cpu().numpy(), pruned.indices.int().cpu().numpy(), pruned.scores.float().cpu().numpy()
 
     def _pixels(self, picture: Picture) -> Tensor | Unreadable:
         """In a thread; Pillow works without the interpreter's lock."""
         try:
-            with picture.open() as file:
+            with (
+                picture.open() as file,
+                self.files.hold(count_bytes(file)),  # always first: nobody who has pixels waits for bytes
+                self.decoded.hold(count_pixels(file)),
+            ):
                 return self._pixels_of(read_picture(file))
         except Unreadable as error:
             return error
-        except (FileNotFoundError, NotADirectoryError):
-            return Unreadable("is not there")
-        except IsADirectoryError:
-            return Unreadable("is a folder")
-        except PermissionError:
-            return Unreadable("cannot be read: permission denied")
 
     def _pixels_of(self, image: Image.Image) -> Tensor:
         return self.processor(images=image, return_tensors="pt", input_data_format="channels_last")["pixel_values"][0]

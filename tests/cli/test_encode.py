@@ -32,7 +32,7 @@ def test_a_corpus(vtc: Vtc, photos: Path, checkpoint: Path, tmp_path: Path):
     assert result.exit_code == 0, result.output
     assert result.stdout == (
         "features: 5 pictures in 2 shards, 9 of 36 visual tokens, float16\n"
-        "features/skipped.parquet: 1 pictures that could not be read\n"
+        "features/skipped.parquet: 1 pictures that could not be encoded, the first: zero.png is empty (0 bytes)\n"
     )
     assert "pictures per second" in result.stderr
     table = pq.read_table([tmp_path / "features" / f"features-{i:06}.parquet" for i in range(2)])
@@ -55,7 +55,10 @@ def test_nothing_that_can_be_read_is_1(vtc: Vtc, tmp_path: Path, checkpoint: Pat
     (tmp_path / "photos" / "a.png").touch()
     result = vtc("encode", "photos", "features", "--model", checkpoint)
     assert result.exit_code == 1
-    assert result.stderr.strip() == "vtc: none of photos's pictures could be read: see features/skipped.parquet"
+    assert result.stderr.strip() == (
+        "vtc: none of photos's pictures could be encoded, the first: a.png is empty (0 bytes) "
+        "(all in features/skipped.parquet)"
+    )
     assert pq.read_table(tmp_path / "features" / "skipped.parquet")["id"].to_pylist() == ["a.png"]
 
 

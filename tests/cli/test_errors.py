@@ -30,8 +30,8 @@ MAIN = [sys.executable, "-c", "from vtc_cli.app import main; main()"]
         (["ask", "a.png", "what ?", "--keep", "many"], "Invalid value for '--keep'"),
         (["ask", "a.png", "what ?", "--reduce", "avg"], "Invalid value for '--reduce'"),
         (["ask", "a.png", "what ?", "--max-new-tokens", "0"], "Invalid value for '--max-new-tokens'"),
-        (["ask", "a.png", "what ?"], "a.png: no such file"),
-        (["show", "a.png"], "a.png: no such file"),
+        (["ask", "a.png", "what ?"], "a.png is not there"),
+        (["show", "a.png"], "a.png is not there"),
         (["demo", "--scenes", "0"], "Invalid value for '--scenes'"),
     ],
 )
@@ -165,7 +165,7 @@ def test_the_script_itself(tmp_path: Path):
     assert (helped.returncode, helped.stderr) == (0, "")
     assert "vtc demo" in helped.stdout
     refused = subprocess.run([*MAIN, "ask", "nowhere.png", "what ?"], capture_output=True, text=True, cwd=tmp_path)
-    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", "vtc: nowhere.png: no such file\n")
+    assert (refused.returncode, refused.stdout, refused.stderr) == (2, "", "vtc: nowhere.png is not there\n")
 
 
 def test_help_imports_nothing_heavy():

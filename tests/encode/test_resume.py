@@ -29,11 +29,11 @@ from vtc_encode import shards, worker
 
 where, out = sys.argv[1], Path(sys.argv[3])
 die = lambda: len(list(out.glob("features-*"))) >= 2 and os.kill(os.getpid(), signal.SIGKILL)
-decode, replace = worker.read_picture, os.replace
+decode, replace = worker.Worker._pixels, os.replace
 
-def decoding(file):
+def decoding(self, picture):
     die()
-    return decode(file)
+    return decode(self, picture)
 
 def before(temporary, path):
     die()
@@ -44,7 +44,7 @@ def after(temporary, path):
     die()
 
 if where == "decoding":
-    worker.read_picture = decoding
+    worker.Worker._pixels = decoding
 else:
     shards.os.replace = {"before": before, "after": after}[where]
 app(["encode", *sys.argv[2:]])

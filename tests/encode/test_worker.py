@@ -85,7 +85,7 @@ def test_a_disk_that_fails_is_no_unreadable_picture(worker: Worker, photos: Path
     def fail(path: Path, mode: str) -> None:
         raise OSError(5, "Input/output error", str(path))
 
-    monkeypatch.setattr("vtc_encode.files.open", fail, raising=False)
+    monkeypatch.setattr("vtc_pictures.opening.open", fail, raising=False)
     with pytest.raises(OSError, match="Input/output error"):
         run(worker, photos, tmp_path)
     assert not list(tmp_path.glob("*.parquet"))
@@ -153,10 +153,44 @@ def test_features_that_float16_cannot_hold(photos: Path, tmp_path: Path):
     tower.save_pretrained(tmp_path / "clip")
     make_processor().image_processor.save_pretrained(tmp_path / "clip")
     recipe = Recipe(str(tmp_path / "clip"), keep=4)
-    with pytest.raises(ValueError, match=r"these features do not fit float16 .*: use --dtype float32"):
-        run(Worker(recipe), photos, tmp_path / "out")
-    run(Worker(replace(recipe, dtype="float32")), photos, tmp_path / "out")
+    done = run(Worker(recipe), photos, tmp_path / "out")
+    assert done.encoded == 0
+    reason = "has features that are not finite in float16: try --dtype float32"
+    assert sum(why == reason for _, why in done.skipped) == SCENES
+    run(Worker(replace(recipe, dtype="float32")), photos, tmp_path / "out", overwrite=True)
     assert rows(tmp_path / "out")[1].max() > 65504
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_features_that_are_not_finite_are_skipped_by_name(
+    recipe: Recipe, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strict: bool
+):
+    worker = Worker(replace(recipe, strict=strict))
+    encoded, seen = worker._encoded, []
+
+    def one_of_them(pixels: torch.Tensor) -> Any:
+        features, *others = encoded(pixels)
+        if not seen:
+            features[1, 3, 5] = np.nan
+            features[2, 0, 0] = np.inf
+        seen.append(features)
+        return features, *others
+
+    (tmp_path / "in").mkdir()
+    for seed in range(5):
+        vtc_tiny.scene(seed).image.save(tmp_path / "in" / f"{seed}.png")
+    (tmp_path / "in" / "00.png").write_bytes(b"none")  # skipped before the encoder: order is INPUT's all the same
+    monkeypatch.setattr(worker, "_encoded", one_of_them)
+    if strict:
+        with pytest.raises(Unreadable, match=r"^00\.png is not a picture"):
+            run(worker, tmp_path / "in", tmp_path / "out")
+        return
+    run(worker, tmp_path / "in", tmp_path / "out")
+    ids, features, *_ = rows(tmp_path / "out")
+    assert ids == ["0.png", "3.png", "4.png"]
+    np.testing.assert_array_equal(features, np.concatenate([seen[0][[0]], seen[1]]))
+    assert list(skipped(tmp_path / "out")) == ["00.png", "1.png", "2.png"]
+    assert skipped(tmp_path / "out")["2.png"] == "has features that are not finite in float32"
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 3), (1, 50), (50, 1)])
