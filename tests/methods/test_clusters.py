@@ -6,7 +6,8 @@ import pytest
 import vtc_core
 from vtc_core.methods import CenterClip, Dart, Pact
 from vtc_core.methods.centerclip import members
-from vtc_core.methods.pact import apart, dense_cover, density, spread
+from vtc_core.methods.dart import spread
+from vtc_core.methods.pact import apart, dense_cover, density
 
 from .vectors import BACKENDS, cases, choose, every_backend, seen_of
 

@@ -9,10 +9,12 @@ from .centerclip import CenterClip as CenterClip
 from .combine import all_tokens as all_tokens
 from .combine import combine as combine
 from .combine import copied as copied
+from .dart import Dart as Dart
 from .diverse import Catp as Catp
 from .diverse import DivPrune as DivPrune
 from .diverse import ToDre as ToDre
 from .flowcut import FlowCut as FlowCut
+from .globalcom2 import GlobalCom2 as GlobalCom2
 from .glsim import GlSim as GlSim
 from .gprune import GPrune as GPrune
 from .hiprune import HiPrune as HiPrune
@@ -20,7 +22,6 @@ from .holov import HoloV as HoloV
 from .method import Choice as Choice
 from .method import Method as Method
 from .method import Seen as Seen
-from .pact import Dart as Dart
 from .pact import Pact as Pact
 from .prumerge import PruMerge as PruMerge
 from .prumerge import PruMergePlus as PruMergePlus
@@ -30,6 +31,7 @@ from .spelling import saved as saved
 from .spelling import spelled as spelled
 from .tome import Aim as Aim
 from .tome import ToMe as ToMe
+from .vflowopt import VFlowOpt as VFlowOpt
 from .visionzip import VisionZip as VisionZip
 from .vispruner import VisPruner as VisPruner
 from .vtc_cls import FasterVlm as FasterVlm

@@ -2,16 +2,19 @@
 
 from .baselines import FeatureNorm, Random, Received, UniformGrid
 from .centerclip import CenterClip
+from .dart import Dart
 from .diverse import Catp, DivPrune, ToDre
 from .flowcut import FlowCut
+from .globalcom2 import GlobalCom2
 from .glsim import GlSim
 from .gprune import GPrune
 from .hiprune import HiPrune
 from .holov import HoloV
 from .method import Method
-from .pact import Dart, Pact
+from .pact import Pact
 from .prumerge import PruMerge, PruMergePlus
 from .tome import Aim, ToMe
+from .vflowopt import VFlowOpt
 from .visionzip import VisionZip
 from .vispruner import VisPruner
 from .vtc_cls import FasterVlm, VtcCls
@@ -32,6 +35,8 @@ METHODS: dict[str, type[Method]] = {
         HoloV,
         PruMerge,
         PruMergePlus,
+        GlobalCom2,
+        VFlowOpt,
         DivPrune,
         ToDre,
         Catp,
