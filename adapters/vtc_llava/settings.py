@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from vtc_core import arguments
 from vtc_core.methods import Method, either, method_of, saved
 
 from .budget import Budget
@@ -56,6 +57,7 @@ def _held(held: dict[str, Any]) -> Method | None:
     if "method" in held:
         return method_of(held["method"])
     given = {key: held[key] for key in ("layers", "reduce") if key in held}
-    if held.get("signal", "cls") == "received":
+    arguments.one_of("signal", held.get("signal", "cls"), ("cls", "received"))
+    if held.get("signal") == "received":
         return method_of({"name": "received", **given})
     return method_of({"name": "vtc-cls", **given}) if given else None

@@ -122,6 +122,14 @@ def test_without_numbers_and_without_settings_the_error_says_so(tmp_path):
         vtc_llava.load(where)
 
 
+def test_a_signal_that_version_01_did_not_know_is_refused(tmp_path):
+    where = saved(llava(), tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "vtc": {"keep": 5, "signal": "sum"}}))
+    with pytest.raises(ValueError, match="signal must be one of 'cls', 'received', got 'sum'"):
+        vtc_llava.load(where)
+
+
 @pytest.mark.parametrize("held", [{"keep": 5, "metod": "vtc-cls"}, 64, [3]])
 def test_settings_of_another_form_are_refused(held, tmp_path):
     where = saved(llava(), tmp_path)
