@@ -2,20 +2,24 @@
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Shaped
 from PIL import ExifTags, Image
 
 from .kinds import HEAD, formats, kind_of, refusal
+from .pngs import without_remarks
 from .transparency import Key
 from .unreadable import Unreadable
 
 MAX_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 0)  # 178,956,970: where Pillow itself takes a file for an attack
 MAX_BYTES = 1 << 30  # of a file: some decoders read all of it at once
 MAX_ASPECT = 100  # image processors scale the short side up to 336: a hair's breadth would become gigabytes
+
+T = TypeVar("T")
 
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,6 +38,31 @@ def read_picture(file: io.BufferedIOBase) -> Image.Image:
     Raises:
         Unreadable: not a picture, damaged, or absurdly large.
     """
+    return _tried_twice(_read, file)
+
+
+def count_pixels(file: io.BufferedIOBase) -> int:
+    """Of the picture that `read_picture` would read, by its header alone.
+
+    Raises:
+        Unreadable: as far as the header tells.
+    """
+    return _tried_twice(_count, file)
+
+
+def _tried_twice(read: Callable[[io.BufferedIOBase], T], file: io.BufferedIOBase) -> T:
+    try:
+        return read(file)
+    except Unreadable:
+        plain = without_remarks(file) if count_bytes(file) <= MAX_BYTES else None
+        if plain is None:
+            raise
+        return read(plain)
+    finally:
+        file.seek(0)
+
+
+def _read(file: io.BufferedIOBase) -> Image.Image:
     with _opened(file) as image:
         key = Key(image)
         image.load()
@@ -45,12 +74,7 @@ def read_picture(file: io.BufferedIOBase) -> Image.Image:
         return picture if turn is None else picture.transpose(turn)
 
 
-def count_pixels(file: io.BufferedIOBase) -> int:
-    """Of the picture that `read_picture` would read, by its header alone.
-
-    Raises:
-        Unreadable: as far as the header tells.
-    """
+def _count(file: io.BufferedIOBase) -> int:
     with _opened(file) as image:
         return image.width * image.height
 
@@ -82,8 +106,6 @@ def _opened(file: io.BufferedIOBase) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything
         raise Unreadable(f"is damaged or truncated ({error})") from error
-    finally:
-        file.seek(0)
 
 
 def _unidentified(file: io.BufferedIOBase) -> str:
