@@ -11,7 +11,7 @@ from jaxtyping import Shaped
 from PIL import ExifTags, Image
 
 from .kinds import HEAD, formats, kind_of, refusal
-from .pngs import without_remarks
+from .remarks import without_remarks
 from .transparency import Key
 from .unreadable import Unreadable
 
@@ -123,6 +123,8 @@ def _check_size(image: Image.Image) -> None:
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
     """What sets a decoded picture upright; metadata that is broken says nothing about the pixels."""
+    if image.format == "TIFF":  # Pillow has turned it as it was decoded
+        return None
     try:
         return TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # as with pixels, its readers raise nearly anything
