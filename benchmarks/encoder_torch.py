@@ -1,6 +1,7 @@
-"""Is the pruned encoder faster than the unpruned one in PyTorch? Eager against whole and the usual way; and compiled.
+"""Is the pruned encoder faster than the unpruned one in PyTorch? Eager against whole and the usual way; compiled; and
+all methods that walk through it in another way.
 
-    python benchmarks/encoder_torch.py [torch] [compile] [--rounds 5]
+    python benchmarks/encoder_torch.py [torch] [compile] [methods] [--rounds 5]
 
 The same as `vtc bench encoder` for several settings, random weights, float32; recorded in RESULTS.md.
 """
@@ -10,21 +11,27 @@ import argparse
 from results import write_section
 
 from vtc_bench import report
+from vtc_core.methods import FlowCut, PruMerge, Received, VisionZip, VtcCls
 
 SETTINGS = {  # geometry, batch, keep
     "torch": (("vit-l-336", 4, 64), ("vit-l-336", 1, 64), ("vit-l-336", 1, 192), ("vit-b-224", 4, 22)),
     "compile": (("vit-l-336", 1, 64), ("vit-b-224", 4, 22)),
 }
-TITLES = {"torch": "Encoder, PyTorch", "compile": "Encoder, torch.compile"}
+TITLES = {"torch": "Encoder, PyTorch", "compile": "Encoder, torch.compile", "methods": "Encoder, PyTorch, by method"}
+# What they look at: rows of CLS, all queries, features, the layer after the features, fewer tokens in every layer.
+METHODS = (VtcCls(), Received(), VisionZip(), PruMerge(), FlowCut())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("backends", nargs="*", choices=[[], *SETTINGS], default=[], metavar="torch|compile")
+    parser.add_argument("backends", nargs="*", choices=[[], *TITLES], default=[], metavar="|".join(TITLES))
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    for backend in options.backends or SETTINGS:
-        made = [report.encoder(backend, *setting, rounds=options.rounds) for setting in SETTINGS[backend]]
+    for backend in options.backends or TITLES:
+        if backend == "methods":
+            made = [report.methods("vit-l-336", METHODS, batch, rounds=options.rounds) for batch in (4, 1)]
+        else:
+            made = [report.encoder(backend, *setting, rounds=options.rounds) for setting in SETTINGS[backend]]
         body = "\n\n".join(one.body for one in made)
         print(body)
         write_section(TITLES[backend], f"python benchmarks/encoder_torch.py {backend}", body, made[0].packages)

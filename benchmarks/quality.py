@@ -33,6 +33,7 @@ from vtc_torch import Pruned, PrunedEncoder
 
 DIVISORS = (2, 4, 6, 9, 18)  # keep 1/2, 1/4, ... of the tokens
 BATCH = 512  # questions answered at once
+CHECKED = 16  # at this budget every method is held against the patched model
 FIGURES = Path(__file__).with_name("quality.json")
 PLOT = Path(__file__).with_name("plots") / "quality.png"
 ENSEMBLES = [VtcCls(layers, reduce) for layers in (2, 3, 6) for reduce in ("sum", "max", "min")]
@@ -86,8 +87,11 @@ def check(model: Any, processor: Any, method: Method, keep: int, pictures: int =
         raise AssertionError(f"this script and vtc_llava.patch disagree about {spelled(method)} at keep={keep}")
 
 
-def answers(methods: list[Method], questions: int) -> dict[str, Any]:
-    """Spelling and budget to right answers by kind of question; "all" is every token."""
+def answers(methods: list[Method], questions: int) -> Iterator[dict[str, Any]]:
+    """What was asked, and spelling and budget to right answers by kind of question, "all" with every token.
+
+    As it is found out, a method at a time.
+    """
     model, processor = vtc_tiny.load()
     scenes = [vtc_tiny.scene(seed) for seed in vtc_tiny.HELD_OUT_SEEDS[: math.ceil(questions / 8)]]
     pixels = processor.image_processor(images=[s.image for s in scenes], return_tensors="pt").pixel_values
@@ -104,15 +108,14 @@ def answers(methods: list[Method], questions: int) -> dict[str, Any]:
         hits = [q.kind for a, q in zip(said, asked, strict=True) if a == q.answer]
         return {kind: hits.count(kind) for kind in kinds}
 
+    asked_of = {kind: sum(q.kind == kind for q in asked) for kind in kinds}
     (whole,) = fed(model, VtcCls(), pixels, [tokens])
     right_of: dict[str, Any] = {"all": {str(tokens): right(whole.features)}}
     for method in track(methods, "answering"):
-        for keep in (keeps[0], keeps[-1]):
-            check(model, processor, method, keep)
+        check(model, processor, method, CHECKED)
         made = zip(keeps, fed(model, method, pixels, keeps), strict=True)
         right_of[spelled(method)] = {str(keep): right(pruned.features) for keep, pruned in made}
-    asked_of = {kind: sum(q.kind == kind for q in asked) for kind in kinds}
-    return {"tokens": tokens, "pictures": len(scenes), "asked": asked_of, "right": right_of}
+        yield {"tokens": tokens, "pictures": len(scenes), "asked": asked_of, "right": right_of}
 
 
 def cost(methods: list[Method], rounds: int) -> dict[str, Any]:
@@ -148,9 +151,10 @@ def main() -> None:
     catalogue = [kind() for kind in METHODS.values()]
     figures: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     if "answers" in wanted:
-        made = answers(options.methods or [*catalogue, *ENSEMBLES, *LOTS], options.questions)
-        same = figures.get("asked") == made["asked"]  # else the old figures are of other questions
-        figures |= made | {"right": (figures["right"] if same else {}) | made["right"]}
+        for made in answers(options.methods or [*catalogue, *ENSEMBLES, *LOTS], options.questions):
+            same = figures.get("asked") == made["asked"]  # else the old figures are of other questions
+            figures |= made | {"right": (figures["right"] if same else {}) | made["right"]}
+            FIGURES.write_text(f"{json.dumps(figures, indent=1)}\n")  # a run that is cut off has what it found out
     if "costs" in wanted:
         figures["costs"] = figures.get("costs", {}) | cost(options.methods or catalogue, options.rounds)
     FIGURES.write_text(f"{json.dumps(figures, indent=1)}\n")

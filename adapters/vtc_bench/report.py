@@ -7,7 +7,8 @@ A backend's encoder is benchmarked by a module `<backend>_encoder.py` with two n
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -50,6 +51,26 @@ def encoder(
     seconds = interleaved(runs, rounds, title=f"{backend} encoder")
     floor = costs.pruned(g, keep, method) / costs.whole(g)
     return Report(f"{table(seconds, pruned, dict.fromkeys((whole, *others), floor))}\n\n{note}", subject.PACKAGES)
+
+
+def methods(name: str, chosen: Sequence[Method], batch: int = 4, keep: int = 64, rounds: int = 5) -> Report:
+    """Several methods in PyTorch against the whole encoder, all in the same rounds."""
+    from . import torch_encoder
+
+    g = costs.GEOMETRIES[name]
+    tower, pixel_values, whole = torch_encoder.tower(g), torch_encoder.pixels(g, batch), torch_encoder.WHOLE
+    runs = {spelled(method): partial(torch_encoder.pruned(tower, keep, method), pixel_values) for method in chosen}
+    runs[whole] = partial(torch_encoder.whole, tower, pixel_values)
+    quiet = {what: torch_encoder.without_gradients(run) for what, run in runs.items()}
+    seconds = interleaved(quiet, rounds, title="methods")
+    rows = [f"| method | median s | this / {whole} | min-max | floor | measured / floor |", "|---" * 6 + "|"]
+    for method in chosen:
+        s, r = spread(seconds[spelled(method)]), ratio(seconds, spelled(method), whole)
+        floor = costs.pruned(g, keep, method) / costs.whole(g)
+        against = f"{floor:.3f} | {r.median / floor:.2f}"
+        rows.append(f"| {spelled(method)} | {s.median:.3g} | {r.median:.3f} | {r.low:.3f}-{r.high:.3f} | {against} |")
+    setting = _setting(name, batch, keep, None, rounds)
+    return Report("\n".join(rows) + f"\n\n{setting} The floor has no choices in it.", torch_encoder.PACKAGES)
 
 
 def largest_difference(pruned: Any, features: Any) -> float:
@@ -140,10 +161,10 @@ def growth(name: str, folder: Path, rounds: int = 3) -> Report:
     return Report("\n\n".join(parts), torch_encoder.PACKAGES)
 
 
-def _setting(name: str, batch: int, keep: int, method: Method, rounds: int | None = None) -> str:
+def _setting(name: str, batch: int, keep: int, method: Method | None, rounds: int | None = None) -> str:
     g: Geometry = costs.GEOMETRIES[name]
     words = (
-        f"encoder {name} (CLIP geometry, random weights), float32, batch {batch}, keep={keep} of {g.tokens}, "
-        f"method {spelled(method)}"
+        f"encoder {name} (CLIP geometry, random weights), float32, batch {batch}, keep={keep} of {g.tokens}"
+        f"{f', method {spelled(method)}' if method else ''}"
     )
     return f"{words}, {rounds} interleaved rounds." if rounds else f"{words}."

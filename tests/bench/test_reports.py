@@ -41,6 +41,16 @@ def test_the_encoder_report_takes_any_method_and_the_usual_way_is_of_vtc_cls(toy
     assert ("difference of a kept feature" in body) is (method != "visionzip")  # which feeds mixtures
 
 
+def test_methods_are_held_against_one_whole_encoder(toy):
+    names = ["vtc-cls", "prumerge", "flowcut"]
+    body, _ = report.methods("toy", [method_of(name) for name in names], batch=2, keep=4, rounds=1)
+    rows = [line.strip("| ").split(" | ") for line in body.split("\n\n")[0].splitlines()[2:]]
+    assert [row[0] for row in rows] == names
+    for (name, *_, floor, _), expected in zip(rows, map(method_of, names), strict=True):
+        assert float(floor) == pytest.approx(costs.pruned(toy, 4, expected) / costs.whole(toy), abs=5e-4), name
+    assert "keep=4 of 36, 1 interleaved rounds." in body
+
+
 def test_memory_of_the_usual_way_grows_with_the_maps():
     g = Geometry(tokens=400, dim=32, mlp=64, depth=6, heads=8, patch=4)
     maps = 6 * 4 * 8 * 401 * 401 * 4  # layers batch heads queries keys bytes: 123 MB
