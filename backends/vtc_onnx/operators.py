@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from onnx import TensorProto
 from onnxscript import opset20
 from torch import Tensor
 
@@ -85,6 +86,13 @@ def _sort_in_onnx(x: Any, stable: bool = False, dim: int = -1, descending: bool 
     return op.TopK(x, op.Gather(op.Shape(x), graph.ints(op, dim)), axis=dim, largest=int(descending), sorted=1)
 
 
+def _any_in_onnx(x: Any, dim: int, keepdim: bool = False) -> Any:
+    """Of nothing, none: torch's own translation takes a maximum, which of nothing is a number other than 0."""
+    op: Any = opset20
+    count = op.ReduceSum(op.Cast(x, to=TensorProto.INT32), graph.ints(op, dim), keepdims=int(keepdim))
+    return op.Cast(count, to=TensorProto.BOOL)
+
+
 TRANSLATIONS: dict[Callable[..., Any], Any] = {
     torch.ops.vtc.select.default: _select_in_onnx,
     torch.ops.vtc.farthest.default: loops.farthest,
@@ -92,4 +100,5 @@ TRANSLATIONS: dict[Callable[..., Any], Any] = {
     torch.ops.vtc.cover.default: loops.cover,
     torch.ops.vtc.cover_in_order.default: loops.cover_in_order,
     torch.ops.aten.sort.stable: _sort_in_onnx,
+    torch.ops.aten.any.dim: _any_in_onnx,
 }

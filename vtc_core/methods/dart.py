@@ -12,7 +12,7 @@ from vtc_core import arguments
 from vtc_core.spec import resolve_layers
 
 from .method import Choice, Method, Seen
-from .parts import best, cosine, mask, ranked, wide
+from .parts import best, cosine, mask, prefix, ranked, wide
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Dart(Method):
     """
 
     name: ClassVar[str] = "dart"
-    looks_at: ClassVar[str] = "what is unlike a few pivots; any tower"
+    looks_at: ClassVar[str] = "what is unlike a few pivots"
     source: ClassVar[str] = "arXiv 2502.11494"
     needs: ClassVar[tuple[str, ...]] = ("keys", "features")
 
@@ -43,10 +43,10 @@ class Dart(Method):
         xp, tokens = array_namespace(seen.features), seen.features.shape[1]
         norms = xp.sum(xp.abs(wide(seen.keys)), axis=(2, 3))
         count = min(self.pivots, keep)
-        pivots = ranked(norms)[:, :count]
+        pivots = ranked(norms)[:, : self.pivots]
         similarity = cosine(v.gather(seen.features, pivots), seen.features)
-        more, larger = (keep - count) // count, (keep - count) % count
-        taken = spread(v, similarity, [more + (nth < larger) for nth in range(count)], mask(pivots, tokens))
+        counts = [max((keep - 1 - nth) // count, 0) for nth in range(pivots.shape[1])]
+        taken = spread(v, similarity, counts, mask(prefix(pivots, count), tokens))
         return Choice(v.select(xp.where(taken, 1.0, 0.0), keep), norms)
 
 

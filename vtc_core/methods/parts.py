@@ -27,6 +27,11 @@ def cosine(a: Float[Any, "batch m dim"], b: Float[Any, "batch n dim"]) -> Float[
     return xp.matmul(unit(a), xp.matrix_transpose(unit(b)))
 
 
+def symmetric(pairs: Float[Any, "batch tokens tokens"]) -> Float[Any, "batch tokens tokens"]:
+    """To the last bit, as products are not in every library: a pair that is a tie by the formula is one."""
+    return (pairs + array_namespace(pairs).matrix_transpose(pairs)) / 2
+
+
 def unit(x: Float[Any, "*shape dim"]) -> Float[Any, "*shape dim"]:
     """Vectors at length 1, in float32 at least; those of length 0 stay."""
     xp = array_namespace(x)
@@ -64,7 +69,12 @@ def ranks(scores: Float[Any, "*shape tokens"]) -> Int[Any, "*shape tokens"]:
 
 def best(v: ModuleType, scores: Float[Any, "batch tokens"], count: Any) -> Int[Any, "batch count"]:
     """As `v.select`, and none where `count` is 0."""
-    return v.select(scores, max(count, 1))[:, :count]
+    return prefix(v.select(scores, max(count, 1)), count)
+
+
+def prefix(x: Shaped[Any, "batch some *shape"], count: Any) -> Shaped[Any, "batch count *shape"]:
+    """The first `count`, none if it is 0. A slice by a symbol would have no size in a graph."""
+    return array_namespace(x).take(x, arange(count + 1, x)[:-1], axis=1)  # `arange` wants to know that it is not empty
 
 
 def first(v: ModuleType, groups: Shaped[Any, "batch tokens"], scores: Any, keep: Any) -> tuple[Any, Any]:

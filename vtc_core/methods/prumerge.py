@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from vtc_core import arguments
 
 from .method import Choice, Method, Seen, following
-from .parts import arange, best, cosine, mask, one_hot, ranks, rest, wide
+from .parts import arange, best, cosine, mask, one_hot, prefix, ranks, rest, wide
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class PruMerge(Method):
     """
 
     name: ClassVar[str] = "prumerge"
-    looks_at: ClassVar[str] = "attention of CLS, heads as one; neighbours by their keys mixed in"
+    looks_at: ClassVar[str] = "attention of CLS, heads as one; keys"
     source: ClassVar[str] = "arXiv 2403.15388"
     needs: ClassVar[tuple[str, ...]] = ("joint_attention", "keys")
     merges: ClassVar[bool] = True
@@ -72,9 +72,9 @@ class PruMergePlus(PruMerge):
         xp = array_namespace(scores)
         top = best(v, scores, (count + 3) // 4)
         others = rest(v, top, scores.shape[1])
-        even = count - top.shape[1]
+        even = count * 3 // 4
         grid = arange(max(even, 1), others) * others.shape[1] // max(even, 1)
-        return xp.concat([top, xp.take(others, grid, axis=1)[:, :even]], axis=1)
+        return xp.concat([top, prefix(xp.take(others, grid, axis=1), even)], axis=1)
 
 
 def absorbing(

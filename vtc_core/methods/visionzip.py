@@ -10,7 +10,7 @@ from vtc_core import arguments
 from vtc_core.spec import resolve_layers
 
 from .method import Choice, Method, Seen, batch_and_tokens
-from .parts import arange, best, cosine, mask, one_hot, rest, wide
+from .parts import arange, best, cosine, mask, one_hot, prefix, rest, wide
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class VisionZip(Method):
     """
 
     name: ClassVar[str] = "visionzip"
-    looks_at: ClassVar[str] = "attention of CLS; the others merged by their keys"
+    looks_at: ClassVar[str] = "attention of CLS; others' keys"
     source: ClassVar[str] = "arXiv 2412.04467"
     needs: ClassVar[tuple[str, ...]] = ("cls_attention", "keys")
     merges: ClassVar[bool] = True
@@ -50,7 +50,7 @@ class VisionZip(Method):
         scores = wide(seen.cls_attention[:, :, -1])
         contextual = min(self.contextual, keep - 1)
         slots = max(contextual, 1)  # cut to `contextual` at the end: nothing has to be done for none
-        dominant = best(v, scores, keep - 1 - contextual)
+        dominant = best(v, scores, max(keep - 1 - self.contextual, 0))
         others = rest(v, dominant, tokens)
         anchors = xp.take(others, arange(slots, others) * (others.shape[1] // slots), axis=1)
         keys = xp.mean(wide(seen.keys), axis=2)
@@ -61,6 +61,6 @@ class VisionZip(Method):
         sizes = xp.sum(members, axis=2, keepdims=True)
         mixed = xp.astype(one_hot(anchors, tokens), scores.dtype) + members / xp.where(sizes > 0, sizes, 1.0)
         plain = xp.astype(one_hot(dominant, tokens), scores.dtype)
-        weights = xp.concat([xp.zeros_like(scores)[:, None, :], plain, mixed[:, :contextual]], axis=1)
+        weights = xp.concat([xp.zeros_like(scores)[:, None, :], plain, prefix(mixed, contextual)], axis=1)
         cls = xp.zeros_like(others[:, :1]) - 1
-        return Choice(xp.concat([cls, dominant, anchors[:, :contextual]], axis=1), scores, weights)
+        return Choice(xp.concat([cls, dominant, prefix(anchors, contextual)], axis=1), scores, weights)
