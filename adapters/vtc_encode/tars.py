@@ -74,7 +74,7 @@ def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     size, whole = path.stat().st_size, 0
     try:
         for info in tar:
-            if not info.offset < tar.offset:
+            if info.size < 0 or tar.offset <= info.offset:  # which would be read again and again
                 raise CutOff(f"{path} is damaged: {info.name!r} has a size below 0")
             if missing := max(tar.offset - size, 0):
                 raise CutOff(f"{path} is cut off: {whole} members are whole, {info.name!r} lacks {missing:,} bytes")
