@@ -3,13 +3,14 @@
 import inspect
 import json
 from dataclasses import fields
+from typing import Any
 
 import typer
-from rich import box
 from rich.console import Console
 from rich.table import Column, Table
 
-from vtc_core.methods import METHODS, Method, spelled
+from vtc_core.methods import METHODS, spelled
+from vtc_core.methods.method import OF_CLS
 
 from .errors import BadUsage
 
@@ -32,22 +33,25 @@ def _table() -> None:
     table = Table(
         Column("--method", no_wrap=True),
         "looks at",
-        "merges",
+        "mixes",
+        "tower",
         Column("source", no_wrap=True),
-        box=box.SIMPLE_HEAD,
+        box=None,
         padding=(0, 1, 0, 0),
+        header_style="bold",
         pad_edge=False,
     )
     for name, kind in METHODS.items():
-        table.add_row(name, kind.looks_at, "yes" if kind.merges else "", kind.source)
+        tower = "CLS" if any(field in OF_CLS for field in kind.needs) else "any"
+        table.add_row(name, kind.looks_at, "yes" if kind.merges else "", tower, kind.source)
     Console().print(table)
     typer.echo("vtc methods NAME: its formula, its parameters, and where it departs from the authors' code")
 
 
-def _about(kind: type[Method]) -> dict[str, object]:
+def _about(kind: Any) -> dict[str, object]:
     told = {"looks_at": kind.looks_at, "merges": kind.merges, "source": kind.source, "needs": kind.needs}
     return {"spelled": spelled(kind()), **told, "parameters": _parameters(kind)}
 
 
-def _parameters(kind: type[Method]) -> dict[str, object]:
-    return {field.name: field.default for field in fields(kind)}  # type: ignore[arg-type]
+def _parameters(kind: Any) -> dict[str, object]:
+    return {field.name: field.default for field in fields(kind)}

@@ -24,7 +24,7 @@ class Received(Method):
     """
 
     name: ClassVar[str] = "received"
-    looks_at: ClassVar[str] = "attention that a token receives from all; any tower"
+    looks_at: ClassVar[str] = "attention from all tokens"
     source: ClassVar[str] = "baseline"
     needs: ClassVar[tuple[str, ...]] = ("received_attention",)
 
@@ -49,7 +49,7 @@ class FeatureNorm(Method):
     """The tokens with the longest feature vectors. No paper's method."""
 
     name: ClassVar[str] = "norm"
-    looks_at: ClassVar[str] = "length of the feature vector; any tower"
+    looks_at: ClassVar[str] = "length of the feature"
     source: ClassVar[str] = "baseline"
     needs: ClassVar[tuple[str, ...]] = ("features",)
 
@@ -68,7 +68,7 @@ class Random(Method):
     """
 
     name: ClassVar[str] = "random"
-    looks_at: ClassVar[str] = "nothing: lots; any tower"
+    looks_at: ClassVar[str] = "nothing: lots"
     source: ClassVar[str] = "baseline"
     needs: ClassVar[tuple[str, ...]] = ()
 
@@ -91,7 +91,7 @@ class UniformGrid(Method):
     """
 
     name: ClassVar[str] = "grid"
-    looks_at: ClassVar[str] = "nothing: an even grid; any tower"
+    looks_at: ClassVar[str] = "nothing: an even grid"
     source: ClassVar[str] = "baseline"
     needs: ClassVar[tuple[str, ...]] = ()
 

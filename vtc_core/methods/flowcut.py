@@ -41,7 +41,7 @@ class FlowCut(Method):
     """
 
     name: ClassVar[str] = "flowcut"
-    looks_at: ClassVar[str] = "attention and values of CLS, layer by layer; drops tokens inside the encoder"
+    looks_at: ClassVar[str] = "attention and values, layer by layer"
     source: ClassVar[str] = "arXiv 2505.19536"
     needs: ClassVar[tuple[str, ...]] = ("flow",)
     progressive: ClassVar[bool] = True

@@ -33,7 +33,7 @@ class GlobalCom2(Method):
     """
 
     name: ClassVar[str] = "globalcom2"
-    looks_at: ClassVar[str] = "logits of CLS, with a quota for every tile by the base tile's"
+    looks_at: ClassVar[str] = "logits of CLS, tile by tile"
     source: ClassVar[str] = "arXiv 2501.05179"
     needs: ClassVar[tuple[str, ...]] = ("cls_logits",)
     whole_picture: ClassVar[bool] = True

@@ -25,7 +25,7 @@ class GPrune(Method):
     """
 
     name: ClassVar[str] = "gprune"
-    looks_at: ClassVar[str] = "lengths, spread over similar tokens"
+    looks_at: ClassVar[str] = "lengths over similar tokens"
     source: ClassVar[str] = "arXiv 2501.02268"
     needs: ClassVar[tuple[str, ...]] = ("projected",)
 

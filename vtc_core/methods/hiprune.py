@@ -31,7 +31,7 @@ class HiPrune(Method):
     """
 
     name: ClassVar[str] = "hiprune"
-    looks_at: ClassVar[str] = "attention that a token receives in a middle and in the last useful layer; any tower"
+    looks_at: ClassVar[str] = "attention from all, two layers"
     source: ClassVar[str] = "arXiv 2508.00553"
     needs: ClassVar[tuple[str, ...]] = ("received_attention",)
 

@@ -33,7 +33,7 @@ class HoloV(Method):
     """
 
     name: ClassVar[str] = "holov"
-    looks_at: ClassVar[str] = "attention of CLS, by quotas of strips of the picture"
+    looks_at: ClassVar[str] = "attention of CLS, by strips"
     source: ClassVar[str] = "arXiv 2510.02912"
     needs: ClassVar[tuple[str, ...]] = ("cls_attention", "projected")
 

@@ -26,7 +26,7 @@ class ToMe(Method):
     """
 
     name: ClassVar[str] = "tome"
-    looks_at: ClassVar[str] = "similar pairs of keys; any tower"
+    looks_at: ClassVar[str] = "similar pairs of keys"
     source: ClassVar[str] = "arXiv 2210.09461"
     needs: ClassVar[tuple[str, ...]] = ("keys", "features")
     merges: ClassVar[bool] = True
@@ -49,7 +49,7 @@ class Aim(Method):
     """
 
     name: ClassVar[str] = "aim"
-    looks_at: ClassVar[str] = "similar pairs of projected tokens; any tower"
+    looks_at: ClassVar[str] = "similar projected pairs"
     source: ClassVar[str] = "arXiv 2412.03248"
     needs: ClassVar[tuple[str, ...]] = ("projected",)
     merges: ClassVar[bool] = True

@@ -28,7 +28,7 @@ class VisPruner(Method):
     """
 
     name: ClassVar[str] = "vispruner"
-    looks_at: ClassVar[str] = "attention of CLS; the others thinned by their features"
+    looks_at: ClassVar[str] = "attention of CLS; others' features"
     source: ClassVar[str] = "arXiv 2412.01818"
     needs: ClassVar[tuple[str, ...]] = ("cls_attention", "features")
 

@@ -24,7 +24,7 @@ class VtcCls(Method):
     """
 
     name: ClassVar[str] = "vtc-cls"
-    looks_at: ClassVar[str] = "attention of CLS, ensembled over layers"
+    looks_at: ClassVar[str] = "attention of CLS, several layers"
     source: ClassVar[str] = "arXiv 2412.05819"
     needs: ClassVar[tuple[str, ...]] = ("cls_attention",)
 
@@ -52,7 +52,7 @@ class FasterVlm(VtcCls):
     """
 
     name: ClassVar[str] = "fastervlm"
-    looks_at: ClassVar[str] = "attention of CLS in the last useful layer"
+    looks_at: ClassVar[str] = "attention of CLS in one layer"
     source: ClassVar[str] = "arXiv 2412.01818"
 
     layers: SupportsIndex | Sequence[SupportsIndex] = 1
