@@ -33,10 +33,11 @@ class VFlowOpt(Method):
     """
 
     name: ClassVar[str] = "vflowopt"
-    looks_at: ClassVar[str] = "attention of sinks; the lowest merged by cells of the grid; any tower"
+    looks_at: ClassVar[str] = "attention of sinks, by cells"
     source: ClassVar[str] = "arXiv 2508.05211"
     needs: ClassVar[tuple[str, ...]] = ("sink_attention", "projected")
     merges: ClassVar[bool] = True
+    merges_projected: ClassVar[bool] = True
 
     threshold: int | float = 39.26
     cell: int | float = 17.39
