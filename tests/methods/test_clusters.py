@@ -34,6 +34,42 @@ def test_equal_tokens_empty_no_cluster():
 
 
 @every_backend
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+@pytest.mark.parametrize("tokens", [2, 5, 9])
+def test_of_a_cluster_of_two_the_lower_index_is_the_medoid(tokens, distance, backend):
+    """All tokens but one are chosen first: it and the token next to it are the only cluster of more than one."""
+    for seed in range(2):
+        features = np.random.default_rng(seed).standard_normal((1, tokens, 16))
+        x = features[0] / np.linalg.norm(features[0], axis=1, keepdims=True) ** (distance == "cosine")
+        away = np.linalg.norm(x[:, None] - x[None], axis=2)
+        chosen = [int(np.linalg.norm(features[0], axis=1).argmax())]
+        while len(chosen) < tokens - 1:
+            chosen.append(int(np.where(np.isin(range(tokens), chosen), -1, away[chosen].min(0)).argmax()))
+        left = next(j for j in range(tokens) if j not in chosen)
+        pair = (left, min(chosen, key=lambda j: away[left, j]))
+        made = choose(backend, CenterClip(distance), seen_of(4, 1, tokens, features=features.astype("f4")), tokens - 1)
+        assert set(range(tokens)) - set(made.indices[0].tolist()) == {max(pair)}
+
+
+@every_backend
+@pytest.mark.parametrize("distance", ["euclidean", "cosine"])
+def test_nan_features_empty_no_cluster(distance, backend):
+    features = np.random.default_rng(0).standard_normal((1, 12, 8)).astype("f4")
+    features[:, 1::3] = np.nan
+    for keep in (3, 7, 12):
+        made = choose(backend, CenterClip(distance), seen_of(4, 1, 12, features=features), keep)
+        assert len(set(made.indices[0].tolist())) == keep
+
+
+@every_backend
+def test_keys_of_length_0_are_ties_for_pact(backend):
+    seen = seen_of(3, 1, 9, keys=np.zeros((1, 9, 2, 4), "f4"), features=np.ones((1, 9, 8), "f4"))
+    seen = seen._replace(received_attention=np.ones((1, 9, 1), "f4"))
+    made = choose(backend, Pact(), seen, 3)
+    assert made.indices.tolist() == [[0, 1, 2]]
+
+
+@every_backend
 @pytest.mark.parametrize("case", cases("pact"))
 def test_the_cover_of_pact_is_the_authors(case, backend):
     v, converted = BACKENDS[backend]

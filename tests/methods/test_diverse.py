@@ -52,12 +52,12 @@ def test_todre_is_its_formula(keep, backend):
 
 
 @every_backend
-@pytest.mark.parametrize("keep", [1, 2, 7, 40])
+@pytest.mark.parametrize("keep", [1, 2, 7, 20, 30, 40])  # late ones: many are pairs that add the same
 def test_catp_is_its_formula(keep, backend):
     projected, _ = tokens_of(2)
     made = choose(backend, Catp(), seen_of(5, 3, 40, projected=projected.astype("f4")), keep)
     for row in range(3):
-        similar = (1 + cosines(projected[row])) / 2
+        similar = np.round((1 + cosines(projected[row])) * 2**21) / 2**22
         chosen = []
         while len(chosen) < keep:
             free = [j for j in range(40) if j not in chosen]

@@ -11,7 +11,7 @@ from vtc_core import arguments
 
 from .greedy import farthest
 from .method import Choice, Method, Seen
-from .parts import arange, cosine, one_hot, wide
+from .parts import arange, cosine, one_hot, symmetric, wide
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,15 @@ class CenterClip(Method):
         features = wide(seen.features)
         squares = xp.sum(features * features, axis=2)
         if self.distance == "cosine":
-            distance = 1 - cosine(features, features)
+            distance = 1 - symmetric(cosine(features, features))
         else:
-            products = xp.matmul(features, xp.matrix_transpose(features))
+            products = symmetric(xp.matmul(features, xp.matrix_transpose(features)))
             apart = squares[:, :, None] + squares[:, None, :] - 2 * products
             distance = xp.sqrt(xp.where(apart > 0, apart, 0.0))
+        number = arange(features.shape[1], features)
+        itself = number[:, None] == number[None, :]
+        # Exactly 0, or rounding decides a cluster of two; and where there are NaN, or they are nearest to every medoid.
+        distance = xp.where(itself | (distance != distance), 0.0, distance)
         start = farthest(v, distance, squares, keep)
         return Choice(xp.sort(medoids(v, distance, start, self.rounds), axis=1), xp.sqrt(squares))
 
@@ -58,14 +62,13 @@ def medoids(
     v: ModuleType, distance: Float[Any, "batch tokens tokens"], start: Int[Any, "batch keep"], rounds: int
 ) -> Int[Any, "batch keep"]:
     """In the order of `start`, after so many rounds."""
-    xp, tokens = array_namespace(distance), distance.shape[1]
+    xp = array_namespace(distance)
 
     def step(i: Any, medoid: Int[Any, "batch keep"]) -> tuple[Int[Any, "batch keep"]]:
         member = xp.astype(members(v, distance, medoid), distance.dtype)  # batch keep tokens
         spread = xp.matmul(member, distance)  # of every token the distances to a cluster's members
         return (xp.argmin(xp.where(member > 0, spread, xp.inf), axis=2),)
 
-    assert tokens >= start.shape[1]
     return v.scan(step, (start,), rounds)[0]
 
 

@@ -8,7 +8,7 @@ from array_api_compat import array_namespace
 
 from .greedy import cover, disperse, farthest
 from .method import Choice, Method, Seen, following
-from .parts import arange, cosine, wide
+from .parts import arange, cosine, symmetric, wide
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class DivPrune(Method):
 
     def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
         xp = array_namespace(seen.projected)
-        distance = 1 - cosine(seen.projected, seen.projected)
+        distance = 1 - symmetric(cosine(seen.projected, seen.projected))
         number = arange(distance.shape[1], distance)
         nearest = xp.min(xp.where(number[:, None] == number[None, :], 3.0, distance), axis=1)  # none is farther than 2
         return Choice(xp.sort(farthest(v, distance, nearest, keep), axis=1), nearest)
@@ -73,7 +73,8 @@ class Catp(Method):
         always the token that adds most to sum_i max_{j chosen} s_ij;   raster order
 
     arXiv 2508.07871; there is no public code. Deviations: without its term for the text, which nobody sees before the
-    language model: lambda_1 = 0.
+    language model: lambda_1 = 0. Similarities are multiples of 2^-22: two tokens that stand for each other alone add
+    the same, and of them the lower index wins on every backend.
     """
 
     name: ClassVar[str] = "catp"
@@ -84,5 +85,6 @@ class Catp(Method):
 
     def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
         xp = array_namespace(seen.projected)
-        similarity = (1 + cosine(seen.projected, seen.projected)) / 2
+        # As exact as float32 is here, and sums below 4 are exact in any order.
+        similarity = xp.round((1 + symmetric(cosine(seen.projected, seen.projected))) * 2**21) / 2**22
         return Choice(xp.sort(cover(v, similarity, keep), axis=1), xp.sum(similarity, axis=1))

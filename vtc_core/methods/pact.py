@@ -64,10 +64,9 @@ class Pact(Method):
 
 
 def apart(keys: Float[Any, "batch tokens size"]) -> Float[Any, "batch tokens tokens"]:
-    """1 - cosine, not below 0, and 0 of a token to itself."""
-    xp, number = array_namespace(keys), arange(keys.shape[1], keys)
+    """1 - cosine, not below 0."""
     distance = 1 - cosine(keys, keys)
-    return xp.where((number[:, None] == number[None, :]) | (distance < 0), 0.0, distance)
+    return array_namespace(keys).where(distance < 0, 0.0, distance)
 
 
 def density(
