@@ -147,7 +147,7 @@ def _no_path(text: str) -> str | None:
     """What a text is that is no path, if that can be told."""
     if url := URL.match(text):
         scheme = (url[1] or url[2]).lower()
-        return f"is a {scheme}: URL, not a path" + (": decode it into bytes" if scheme == "data" else "")
+        return f"is a URL ({scheme}:), not a path" + (": decode it into bytes" if scheme == "data" else "")
     if len(text) > LONGEST:
         return f"is {len(text):,} letters, no path: if they are base64, decode them into bytes"
     return None
