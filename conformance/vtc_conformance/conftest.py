@@ -12,7 +12,10 @@ from .target import targets
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`target`: every variant on every device; with `dtype`, in every dtype; encoder tests only where there is one."""
+    """`target`: every variant on every device; with `dtype`, in every dtype.
+
+    Tests of encoders only where there is one, tests of methods only where there is their loop.
+    """
     if "target" not in metafunc.fixturenames:
         return
     clause = clause_of(metafunc.function.__name__)
@@ -20,6 +23,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     of_encoder = "encoder" in metafunc.function.__name__ or metafunc.definition.path.name == "test_encoder.py"
     if of_encoder:
         found = [x for x in found if hasattr(x.verbs, "load_encoder")]
+    if metafunc.definition.path.name == "test_methods.py":
+        found = [x for x in found if hasattr(x.verbs, "scan")]
     if "dtype" in metafunc.fixturenames:
         found = [replace(x, dtype=dtype) for x in found for dtype in x.dtypes]
         found = [x for x in found if not of_encoder or x.dtype in x.backend.encoder_dtypes]

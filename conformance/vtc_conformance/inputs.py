@@ -3,6 +3,7 @@
 import ml_dtypes
 import numpy as np
 
+LARGE = (4, 577)  # batch and tokens: some compilers change their ways beyond 1,728 numbers in a row of rows
 BITS = {"float16": np.uint16, "bfloat16": np.uint16, "float32": np.uint32, "float64": np.uint64}
 
 
@@ -43,6 +44,54 @@ def softmax_rows(seed: int, shape: tuple[int, ...], dtype: str) -> np.ndarray:
 def every_row(alphabet: tuple[float, ...], tokens: int, dtype: str) -> np.ndarray:
     """All sequences of `tokens` letters, one a row."""
     return np.array(np.meshgrid(*[alphabet] * tokens, indexing="ij"), dtype_of(dtype)).reshape(tokens, -1).T.copy()
+
+
+def unit_tokens(seed: int, shape: tuple[int, ...], dtype: str, distinct: int = 64) -> np.ndarray:
+    """Vectors of 16 with four entries of +-1/2, times 1, 2 or 4: their lengths and cosines are exact, and often equal.
+
+    `shape` without the 16. Of at most `distinct` vectors, so that some tokens are equal.
+    """
+    rng = np.random.default_rng(seed)
+    blocks = np.eye(4)[rng.integers(0, 4, (distinct, 4))] * rng.choice([-0.5, 0.5], (distinct, 4, 1))
+    vectors = blocks.reshape(distinct, 16) * rng.choice([1.0, 2.0, 4.0], (distinct, 1))
+    return vectors[rng.integers(0, distinct, shape)].astype(dtype_of(dtype))
+
+
+def heads_of(tokens: np.ndarray, heads: int) -> np.ndarray:
+    """The same keys in all heads: their mean is exact."""
+    return np.repeat(tokens[:, :, None], heads, axis=2)
+
+
+def of_tile(vector: np.ndarray, tokens: int) -> np.ndarray:
+    """(batch dim) -> (batch tokens dim): one vector for all tokens of a tile."""
+    return np.repeat(vector[:, None], tokens, axis=1)
+
+
+def places(batch: int, side: int) -> np.ndarray:
+    """Row and column of every token of a square tile."""
+    grid = np.stack(np.divmod(np.arange(side * side, dtype=np.int32), np.int32(side)), -1)
+    return np.repeat(grid[None], batch, axis=0)
+
+
+def special_tokens(cls_attention: np.ndarray, special: float) -> np.ndarray:
+    """A copy with a special number in every 5th token: in all layers, in the last, or in one head of that."""
+    out = cls_attention.copy()
+    out[..., ::15] = special
+    out[-1, ..., 5::15] = special
+    out[-1, :, 0, 10::15] = special
+    return out
+
+
+def special_scores(scores: np.ndarray) -> np.ndarray:
+    """A copy with NaN, infinities and zeros of both signs at every 7th place, in turn."""
+    out = scores.copy()
+    for offset, special in enumerate((np.nan, np.inf, -np.inf, -0.0, 0.0)):
+        out.reshape(-1)[7 * offset :: 35] = special
+    return out
+
+
+def all_tokens(batch: int, tokens: int) -> np.ndarray:
+    return np.tile(np.arange(tokens), (batch, 1))
 
 
 def only_row(array: np.ndarray, row: int, axis: int) -> np.ndarray:

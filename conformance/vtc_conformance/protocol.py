@@ -86,6 +86,8 @@ def describe(backend: Backend) -> list[str]:
         lines.append("     does not apply: the encoder group, it has no `load_encoder`")
     elif absent := [dtype for dtype in backend.dtypes if dtype not in backend.encoder_dtypes]:
         lines.append(f"     does not apply: the encoder group in {', '.join(absent)}, not in its `encoder_dtypes`")
+    if not hasattr(backend.module, "scan"):
+        lines.append("     does not apply: the methods group, it has no `scan`")
     return lines
 
 

@@ -11,6 +11,8 @@ import vtc_core
 
 from . import inputs
 
+HELPERS = ("checkpoints", "choosing", "compare", "inputs", "oracle")  # modules that code to paste may need
+
 
 class Deviation(AssertionError):
     """The backend does not do what the clause says."""
@@ -91,7 +93,8 @@ def script(module: str, given: dict[str, str], *lines: str) -> str:
         "nan": "from numpy import nan",
         "backend": f"import {module} as backend",
         **{
-            helper: f"from vtc_conformance import {helper}" for helper in ("checkpoints", "compare", "inputs", "oracle")
+            helper: f"from vtc_conformance import {helper}"
+            for helper in ("checkpoints", "choosing", "compare", "inputs", "oracle")
         },
     }
     return "\n".join([*(line for word, line in imports.items() if re.search(rf"\b{word}\b", body)), "", body])

@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from . import compare, repro
+from . import choosing, compare, repro
 from .protocol import EAGER, Backend
 from .repro import Deviation, Value
 
@@ -51,6 +51,28 @@ class Target:
         """Features, indices and scores, back in NumPy."""
         __tracebackhide__ = True
         return self._parts(self.raw("prune", *args, **kwargs))
+
+    def choose(self, method: str, keep: int, **fields: Value) -> dict[str, Value]:
+        """What a method of the catalogue chooses on the backend's arrays and verbs, and what is fed; no Nones."""
+        __tracebackhide__ = True
+        code = f"choosing.choose({self._prefix}, {method!r}, {keep}, {repro.listing((), fields, self._write)})"
+
+        def run() -> Any:
+            return choosing.choose(self.verbs, method, keep, **{name: self._read(x) for name, x in fields.items()})
+
+        chosen = self._run(run, code, repro.inputs_of(fields.values()))
+        return {
+            part: self._numpy(Value(x, f"{code}.{part}", chosen.given))
+            for part, x in chosen.it._asdict().items()
+            if x is not None
+        }
+
+    def scan(self, array: Value, count: int) -> list[Value]:
+        """The state that `choosing.scanned` makes of an array."""
+        __tracebackhide__ = True
+        code = f"choosing.scanned({self._prefix}, {self._write(array)}, {count})"
+        state = self._run(lambda: choosing.scanned(self.verbs, self._read(array), count), code, array.given)
+        return [self._numpy(Value(state.it[part], f"{code}[{part}]", state.given)) for part in range(2)]
 
     def encode(self, checkpoint: Value, pixels: Value, **settings: Any) -> list[Value]:
         """Features, indices and scores that the backend's encoder makes of a checkpoint and pixels."""

@@ -71,6 +71,13 @@ def test_s1_random_attention_is_close_to_float64(target, dtype, batch, heads, to
     close_to_the_specification(target, query, keys, 2 * head_dim**-0.5)
 
 
+def test_s1_many_rows_of_many_tokens_are_close_to_float64(target, dtype):
+    batch, tokens = inputs.LARGE
+    query = given("query", inputs.normal, 0, (batch, 2, 8), dtype)
+    keys = given("keys", inputs.normal, 1, (batch, 2, 1 + tokens, 8), dtype)
+    close_to_the_specification(target, query, keys, 0.5)
+
+
 @pytest.mark.parametrize("batch", [0, 1, 2, 5])
 def test_s7_every_batch_size_gives_each_row_what_it_gets_alone(target, dtype, batch):
     """Within the tolerance: a matrix product may be summed in another order for another size."""
@@ -93,6 +100,14 @@ def test_s7_a_row_does_not_see_the_others(target, dtype):
     )
     poisoned = apply(inputs.only_row, keys, 1, 0)
     alone = target.call("attend", query, poisoned, 0.5)
+    target.check(compare.same_bits, alone[1], target.call("attend", query, keys, 0.5)[1])
+
+
+def test_s7_a_row_of_many_does_not_see_the_others(target, dtype):
+    batch, tokens = inputs.LARGE
+    query = given("query", inputs.normal, 0, (batch, 2, 8), dtype)
+    keys = given("keys", inputs.normal, 1, (batch, 2, 1 + tokens, 8), dtype)
+    alone = target.call("attend", query, apply(inputs.only_row, keys, 1, 0), 0.5)
     target.check(compare.same_bits, alone[1], target.call("attend", query, keys, 0.5)[1])
 
 

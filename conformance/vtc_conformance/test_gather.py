@@ -43,6 +43,13 @@ def test_s5_all_tokens_are_the_features(target, dtype):
     target.check(compare.same_bits, target.call("gather", features, indices), features)
 
 
+@pytest.mark.parametrize("keep", [1, 64, 577])
+def test_s5_tokens_of_many_are_copied_bit_for_bit(target, dtype, keep):
+    features = given("features", inputs.normal, 0, (*inputs.LARGE, 5), dtype)
+    indices = given("indices", inputs.some_tokens, 1, inputs.LARGE, keep)
+    target.check(compare.same_bits, target.call("gather", features, indices), apply(inputs.taken, features, indices))
+
+
 @pytest.mark.parametrize("batch", [0, 1, 2, 5])
 def test_s7_every_batch_size_gives_each_row_what_it_gets_alone(target, dtype, batch):
     features, indices = (

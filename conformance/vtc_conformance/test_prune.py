@@ -91,6 +91,18 @@ def test_s5_features_keep_their_dtype_whatever_that_of_attention_is(target: Targ
         target.check(compare.same_bits, kept, apply(inputs.taken, features, indices))
 
 
+@pytest.mark.parametrize("reduce", REDUCES)
+def test_s5_of_many_tokens_the_highest_are_copied(target, dtype, reduce):
+    """All three parts, each by what came before it."""
+    batch, tokens = inputs.LARGE
+    features = given("features", inputs.normal, 0, (batch, tokens, 3), dtype)
+    cls_attention = given("cls_attention", inputs.sixtyfourths, 1, (2, batch, 4, tokens), dtype, 5)
+    kept, indices, scores = target.prune(features, cls_attention, 64, reduce)
+    target.check(compare.equal, scores, spec("score", cls_attention.wide(), reduce))
+    target.check(compare.equal, indices, spec("select", scores, 64))
+    target.check(compare.same_bits, kept, apply(inputs.taken, features, indices))
+
+
 @pytest.mark.parametrize("batch", [0, 1, 2, 5])
 def test_s7_every_batch_size_gives_each_row_what_it_gets_alone(target, dtype, batch):
     features, cls_attention = exact(dtype, batch=batch)

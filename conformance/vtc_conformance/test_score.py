@@ -75,6 +75,25 @@ def test_s2_nan_and_inf_reach_the_score_of_their_token(target, dtype, reduce, sp
 
 
 @pytest.mark.parametrize("reduce", REDUCES)
+def test_s2_exact_numbers_give_exact_scores_of_many_tokens(target, dtype, reduce):
+    cls_attention = given("cls_attention", inputs.sixtyfourths, 0, (4, inputs.LARGE[0], 2, inputs.LARGE[1]), dtype)
+    target.check(
+        compare.equal, target.call("score", cls_attention, reduce), spec("score", cls_attention.wide(), reduce)
+    )
+
+
+@pytest.mark.parametrize("reduce", REDUCES)
+@pytest.mark.parametrize("special", [NAN, INF, -INF])
+def test_s2_nan_and_inf_reach_the_score_of_their_token_among_many(target, dtype, reduce, special):
+    """In all layers, in one, and in one head."""
+    shape = (4, inputs.LARGE[0], 2, inputs.LARGE[1])
+    cls_attention = apply(inputs.special_tokens, given("x", inputs.sixtyfourths, 0, shape, dtype), special)
+    target.check(
+        compare.equal, target.call("score", cls_attention, reduce), spec("score", cls_attention.wide(), reduce)
+    )
+
+
+@pytest.mark.parametrize("reduce", REDUCES)
 @pytest.mark.parametrize("shape", [(3, 1, 16, 576), (3, 2, 12, 49), (5, 3, 3, 37), (1, 1, 7, 1)])
 def test_s2_random_scores_are_close_to_float64(target, dtype, reduce, shape):
     cls_attention = given("cls_attention", inputs.softmax_rows, 0, shape, dtype)
@@ -94,6 +113,14 @@ def test_s7_every_batch_size_gives_each_row_what_it_gets_alone(target, dtype, ba
 @pytest.mark.parametrize("reduce", REDUCES)
 def test_s7_a_row_does_not_see_the_others(target, dtype, reduce):
     cls_attention = given("cls_attention", inputs.softmax_rows, 0, (3, 3, 4, 7), dtype)
+    alone = target.call("score", apply(inputs.only_row, cls_attention, 1, 1), reduce)
+    target.check(compare.same_bits, alone[1], target.call("score", cls_attention, reduce)[1])
+
+
+@pytest.mark.parametrize("reduce", REDUCES)
+def test_s7_a_row_of_many_does_not_see_the_others(target, dtype, reduce):
+    shape = (3, inputs.LARGE[0], 2, inputs.LARGE[1])
+    cls_attention = given("cls_attention", inputs.softmax_rows, 0, shape, dtype)
     alone = target.call("score", apply(inputs.only_row, cls_attention, 1, 1), reduce)
     target.check(compare.same_bits, alone[1], target.call("score", cls_attention, reduce)[1])
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from . import compare, inputs
-from .repro import array, given, literal, spec
+from .repro import apply, array, given, literal, spec
 
 INF, NAN = np.inf, np.nan
 
@@ -77,6 +77,19 @@ def test_s3_neighbouring_numbers_do_not_tie(target, dtype, keep):
 def test_s3_the_highest_of_many(target, dtype, keep):
     scores = given("scores", inputs.softmax_rows, 0, (2, 576), dtype)
     target.check(compare.equal, target.call("select", scores, keep), spec("select", scores.wide(), keep))
+
+
+@pytest.mark.parametrize("keep", [1, 64, 576])
+def test_s3_every_value_has_its_rank_in_many_rows(target, dtype, keep):
+    """Ties, NaN, infinities and zeros of both signs, all over large arrays."""
+    scores = apply(inputs.special_scores, given("x", inputs.sixtyfourths, 0, inputs.LARGE, dtype, 7))
+    target.check(compare.equal, target.call("select", scores, keep), spec("select", scores.wide(), keep))
+
+
+def test_s4_keeping_all_of_many_is_the_identity(target, dtype):
+    scores = apply(inputs.special_scores, given("x", inputs.sixtyfourths, 0, inputs.LARGE, dtype, 7))
+    batch, tokens = inputs.LARGE
+    target.check(compare.equal, target.call("select", scores, tokens), apply(inputs.all_tokens, batch, tokens))
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 9, 576])

@@ -27,3 +27,6 @@ TOLERANCES = {
     # attention 5.0e-15, score 2.2e-16 (one rounding), encoder 1.6e-14 and 1.5e-15.
     "float64": Tolerance(1.0e-14, 4.5e-16, 3.2e-14, 3.0e-15),
 }
+
+# Of scores, weights and mixtures of methods, to the largest of them: what outputs of their authors' code are held to.
+METHODS = 1e-5
