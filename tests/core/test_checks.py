@@ -8,6 +8,7 @@ import pytest
 
 import vtc_core
 from vtc_core import checks
+from vtc_core.methods import Method, VtcCls
 
 ATTENTION, FEATURES, SCORES = np.zeros((3, 2, 4, 9)), np.zeros((2, 9, 5)), np.zeros((2, 9))
 KEEP = "keep must be an integer in [1, 9] (the number of patch tokens), got "
@@ -100,7 +101,22 @@ def test_budget_of_unknown_tokens():
         checks.budget(0)
 
 
-SETTINGS: dict[str, Any] = {"tokens": 9, "depth": 24, "keep": 3, "layers": 3, "reduce": "sum", "feature_layer": -2}
+SETTINGS: dict[str, Any] = {"tokens": 9, "depth": 24, "keep": 3, "method": VtcCls(), "feature_layer": -2}
+LOOKS_AT = "method 'odd' must look at layers in [0, 23], ascending, got "
+
+
+class Odd(Method):
+    """Looks at the layers that it is told."""
+
+    name = "odd"
+
+    def __init__(self, *layers):
+        self.layers = layers
+
+    def layers_seen(self, depth, feature_layer):
+        return self.layers
+
+
 SEVERAL = (
     "feature_layer must be integers in [-25, 24] (hidden states, the embeddings first), not the embeddings alone, got "
 )
@@ -110,9 +126,12 @@ SEVERAL = (
     ("setting", "kind", "message"),
     [
         ({"keep": 10}, ValueError, KEEP + "10"),
-        ({"reduce": "avg"}, ValueError, REDUCE + "'avg'"),
-        ({"signal": "patches"}, ValueError, "signal must be one of 'cls', 'received', got 'patches'"),
-        ({"signal": None}, TypeError, "signal must be one of 'cls', 'received', got None"),
+        ({"method": VtcCls(24)}, ValueError,
+         "layers must be an integer in [1, 23] (the layers up to the feature layer), got 24"),
+        ({"method": Odd(24)}, ValueError, LOOKS_AT + "(24,)"),
+        ({"method": Odd(3, 2)}, ValueError, LOOKS_AT + "(3, 2)"),
+        ({"method": Odd(2, 2)}, ValueError, LOOKS_AT + "(2, 2)"),
+        ({"method": Odd(-1)}, ValueError, LOOKS_AT + "(-1,)"),
         ({"feature_layer": 0}, ValueError, FEATURE_LAYER + "0"),
         ({"feature_layer": "-2"}, TypeError, FEATURE_LAYER + "'-2'"),
         ({"feature_layer": None}, TypeError, FEATURE_LAYER + "None"),
@@ -122,7 +141,7 @@ SEVERAL = (
         ({"feature_layer": (-2, -26)}, ValueError, SEVERAL + "(-2, -26)"),
         ({"feature_layer": (-2, 1.5)}, TypeError, SEVERAL + "(-2, 1.5)"),
         ({"feature_layer": (-2, True)}, TypeError, SEVERAL + "(-2, True)"),
-        ({"feature_layer": (4, -22), "layers": 5}, ValueError,
+        ({"feature_layer": (4, -22), "method": VtcCls(5)}, ValueError,
          "layers must be an integer in [1, 4] (the layers up to the feature layer), got 5"),
     ],
 )  # fmt: skip
