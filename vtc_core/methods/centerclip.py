@@ -28,7 +28,7 @@ class CenterClip(Method):
     """
 
     name: ClassVar[str] = "centerclip"
-    looks_at: ClassVar[str] = "clusters of features; any tower"
+    looks_at: ClassVar[str] = "clusters of features"
     source: ClassVar[str] = "arXiv 2205.00823"
     needs: ClassVar[tuple[str, ...]] = ("features",)
     whole_picture: ClassVar[bool] = True

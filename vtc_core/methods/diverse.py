@@ -23,7 +23,7 @@ class DivPrune(Method):
     """
 
     name: ClassVar[str] = "divprune"
-    looks_at: ClassVar[str] = "distances between projected tokens"
+    looks_at: ClassVar[str] = "distances of projected tokens"
     source: ClassVar[str] = "arXiv 2503.02175"
     needs: ClassVar[tuple[str, ...]] = ("projected",)
     whole_picture: ClassVar[bool] = True
@@ -44,7 +44,8 @@ class ToDre(Method):
         c_t = argmin_j sum_{c chosen} cos(p_c, p_j) of projected tokens;   raster order
 
     arXiv 2505.18757v2, algorithm 1; there is no public code. Deviations: what the text leaves open: mean over heads,
-    ties to the lower index. Stage 2 is inside the language model and not here.
+    ties to the lower index. Of a video whose frames compete with each other the first token is of the first frame
+    (there the best of all frames). Stage 2 is inside the language model and not here.
     """
 
     name: ClassVar[str] = "todre"
@@ -78,7 +79,7 @@ class Catp(Method):
     """
 
     name: ClassVar[str] = "catp"
-    looks_at: ClassVar[str] = "how well tokens stand for the others"
+    looks_at: ClassVar[str] = "standing for other tokens"
     source: ClassVar[str] = "arXiv 2508.07871"
     needs: ClassVar[tuple[str, ...]] = ("projected",)
     whole_picture: ClassVar[bool] = True

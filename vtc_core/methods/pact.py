@@ -30,7 +30,7 @@ class Pact(Method):
     """
 
     name: ClassVar[str] = "pact"
-    looks_at: ClassVar[str] = "dense places among keys; any tower"
+    looks_at: ClassVar[str] = "dense places among keys"
     source: ClassVar[str] = "arXiv 2504.08966"
     needs: ClassVar[tuple[str, ...]] = ("received_attention", "keys", "features")
     merges: ClassVar[bool] = True
