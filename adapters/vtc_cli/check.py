@@ -22,6 +22,7 @@ CLAUSES = {
     "S7": "independence",
     "S8": "exactness of the encoder",
     "S9": "determinism",
+    "METHODS": "methods of the catalogue",
     "ERRORS": "refusals",
     "PROTOCOL": "names and arrays",
 }

@@ -91,15 +91,25 @@ def test_s5_features_keep_their_dtype_whatever_that_of_attention_is(target: Targ
         target.check(compare.same_bits, kept, apply(inputs.taken, features, indices))
 
 
+def many(dtype):
+    return exact(dtype, batch=inputs.LARGE[0], tokens=inputs.LARGE[1])
+
+
 @pytest.mark.parametrize("reduce", REDUCES)
-def test_s5_of_many_tokens_the_highest_are_copied(target, dtype, reduce):
-    """All three parts, each by what came before it."""
-    batch, tokens = inputs.LARGE
-    features = given("features", inputs.normal, 0, (batch, tokens, 3), dtype)
-    cls_attention = given("cls_attention", inputs.sixtyfourths, 1, (2, batch, 4, tokens), dtype, 5)
-    kept, indices, scores = target.prune(features, cls_attention, 64, reduce)
+def test_s2_many_tokens_are_scored(target, dtype, reduce):
+    features, cls_attention = many(dtype)
+    _, _, scores = target.prune(features, cls_attention, 64, reduce)
     target.check(compare.equal, scores, spec("score", cls_attention.wide(), reduce))
+
+
+def test_s3_of_many_tokens_the_highest_are_kept(target, dtype):
+    _, indices, scores = target.prune(*many(dtype), 64)
     target.check(compare.equal, indices, spec("select", scores, 64))
+
+
+def test_s5_of_many_tokens_the_features_are_those_at_the_indices(target, dtype):
+    features, cls_attention = many(dtype)
+    kept, indices, _ = target.prune(features, cls_attention, 64)
     target.check(compare.same_bits, kept, apply(inputs.taken, features, indices))
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from vtc_core.methods import METHODS
+
 from .running import run_suite
 
 CONFORMANCE = Path(__file__).parents[2] / "conformance"
@@ -70,8 +72,20 @@ def test_the_header_says_what_it_is_and_what_does_not_apply(folder):
         "dtypes float32, float64; variants eager; devices cpu",
         "does not apply: float16, not in its `dtypes`",
         "does not apply: the encoder group, it has no `load_encoder`",
+        "does not apply: the methods group, it has no `scan`",
     ):
         assert re.search(line, ran.output), ran.output
+
+
+def test_scan_opts_into_the_methods_group(folder):
+    """Of every method, in every dtype; and a loop that is wrong is found out (`wrong.py`)."""
+    (folder / "loops.py").write_text(EXAMPLE + "\n\nfrom vtc_core import scan\n")
+    ran = run_suite(folder, "--vtc-backend", "loops", "-k", "test_methods_choose_what or scan", "-v")
+    assert ran.code == 0, ran.output
+    assert "methods group" not in ran.output
+    assert {test["clause"] for test in ran.tests} == {"METHODS"}
+    for name, method in METHODS.items():
+        assert any(f"-{name}]" in test["test"] for test in ran.tests) is not method.progressive
 
 
 def test_an_encoder_may_have_fewer_dtypes_than_the_verbs(folder):

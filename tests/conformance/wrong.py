@@ -1,4 +1,4 @@
-"""Backends that are wrong in one thing each: what `test_the_suite.py` holds the suite to.
+"""Backends that are wrong in one thing each: what `test_wrong_backends.py` holds the suite to.
 
 Each is the specification with some verbs replaced; next to it are the clauses that it breaks, and no other may fail.
 """
@@ -8,6 +8,7 @@ from typing import NamedTuple
 BEFORE = """
 import numpy as np
 from vtc_conformance import oracle
+from vtc_core.methods import VtcCls
 from vtc_core import Pruned, attend, checks, gather, resolve_layers, score, select
 from vtc_core import from_numpy, to_numpy
 
@@ -35,7 +36,7 @@ ENCODER = """
 def load_encoder(checkpoint_dir, *, keep, layers, reduce):
     depth = {"square": 5, "odd": 3, "24x24": 4}[checkpoint_dir.split("-")[1]]
     tokens = {"square": 16, "odd": 25, "24x24": 576}[checkpoint_dir.split("-")[1]]
-    checks.encoder(tokens, depth, keep, layers, reduce, -2)
+    checks.encoder(tokens, depth, keep, VtcCls(layers, reduce), -2)
     LAYERS
 
     def encode(pixels):
@@ -108,6 +109,12 @@ dtypes = ("float64",)
 right = score
 def score(cls_attention, reduce="sum"):
     return right(cls_attention, reduce).astype(np.float32).astype(np.float64)
+"""),
+    "loses_nan_among_many": Wrong({"S2"}, """
+right = score
+def score(cls_attention, reduce="sum"):
+    scores = right(cls_attention, reduce)
+    return np.where(np.isnan(scores), np.inf, scores) if scores.size > 1728 and reduce == "min" else scores
 """),
     # --- S3 ---
     "ties_to_the_higher_index": Wrong({"S3"}, """
@@ -214,6 +221,27 @@ right, noise = attend, np.random.default_rng(0)
 def attend(query, keys, scale):
     rows = right(query, keys, scale)
     return rows * (1 + 3e-7 * noise.random(rows.shape, np.float32)) if rows.shape[-1] == 64 else rows
+"""),
+    # --- methods: each has `scan`, which opts into their group ---
+    "stops_a_step_early": Wrong({"METHODS"}, """
+def scan(step, state, count):
+    for i in range(count - 1):
+        state = step(i, *state)
+    return state
+"""),
+    "counts_steps_from_one": Wrong({"METHODS"}, """
+def scan(step, state, count):
+    for i in range(count):
+        state = step(i + 1, *state)
+    return state
+"""),
+    "methods_with_ties_to_the_higher_index": Wrong({"S3", "METHODS"}, """
+from vtc_core import scan
+
+@checks.before(checks.select)
+def select(scores, keep):
+    ranked = scores.shape[1] - 1 - np.argsort(-scores[:, ::-1], axis=-1, kind="stable")
+    return np.sort(ranked[:, : int(keep)], axis=-1)
 """),
     # --- section 9 and the protocol ---
     "says_it_in_other_words": Wrong({"ERRORS"}, """
