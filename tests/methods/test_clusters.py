@@ -1,5 +1,7 @@
 """CenterCLIP, and the selectors of PACT and DART, against their authors' code."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -104,6 +106,16 @@ def test_the_spread_of_dart_is_the_authors(case, backend):
     made = choose(backend, Dart(count), seen, count)  # the pivots alone
     np.testing.assert_allclose(made.scores, norms, rtol=1e-5)
     np.testing.assert_array_equal(made.indices[0], np.sort(case.outputs["image_pivots"][0]))
+
+
+def test_dart_meets_the_budget_that_its_authors_miss():
+    case: Any = next(param.values[0] for param in cases("dart") if param.id == "case07")
+    wanted = round(576 * (1 - case.params["ratio"]))
+    assert (wanted, case.outputs["indices"].shape[1]) == (128, 124)
+    first = case.params["vision_start"]
+    keys, features = case.inputs["keys"][:, :, first:][:, :, :576], case.inputs["hidden"][:, first:][:, :576]
+    seen = seen_of(24, 1, 576, keys=keys.transpose(0, 2, 1, 3), features=features)
+    assert len(set(choose("numpy", Dart(), seen, wanted).indices[0].tolist())) == 128
 
 
 @every_backend

@@ -21,8 +21,9 @@ class ToMe(Method):
         round  the r evens with the highest max_j s_ij go to argmax_j s_ij; r = half of the tokens at most
         out    means of all tokens in a row: evens that stay by descending s, then odds
 
-    Deviations: after the last useful layer instead of inside every layer, so that attention is never proportional to
-    sizes; as many rounds as `keep` needs. Ties: the lower index (the code sorts unstably).
+    Deviations: after the last useful layer instead of inside every layer, so that there are keys for one round and
+    attention is never proportional to sizes; as many rounds as `keep` needs. Ties: the lower index (the code sorts
+    unstably).
     """
 
     name: ClassVar[str] = "tome"
