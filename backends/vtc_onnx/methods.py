@@ -8,6 +8,7 @@ NONE = {
     "grid": "its places are a table for every budget",
 }
 FIXED = {
+    "hiprune": "the number of its anchors is a rounded fraction of keep",
     "vispruner": "it thins in as many rounds as the budget needs",
     "tome": "it merges in as many rounds as the budget needs",
     "aim": "it merges in as many rounds as the budget needs",
