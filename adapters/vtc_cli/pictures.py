@@ -64,7 +64,7 @@ def check_out(path: Path, picture: Path | None = None) -> None:
         raise BadUsage(f"--out {path} is a folder")
     if not os.path.isdir(folder):
         raise BadUsage(f"--out {path}: there is no folder {folder}")
-    if os.path.exists(path) and not os.path.isfile(path):
+    if os.path.lexists(path) and not os.path.isfile(path):
         raise BadUsage(f"--out {path} is no file, and is not replaced by one")
     if picture and os.path.exists(path) and os.path.exists(picture) and os.path.samefile(path, picture):
         raise BadUsage(f"--out {path} is the picture that is read: name another file")

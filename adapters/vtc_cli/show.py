@@ -40,7 +40,8 @@ def show(
     weights = None if choice.weights is None else choice.weights[0].numpy()
     kept = Kept(as_seen(pixels[0].numpy(), processor), choice.indices[0].numpy(), choice.scores[0].numpy(), weights)
     title = f"{name} through {plan.name}: {plan.keep} of {plan.tokens} visual tokens"
-    figure = kept_figure(kept, visible(title), scores_label(method, encoder.layers))
+    words = visible(title).replace("$", r"\$")  # which begins a formula
+    figure = kept_figure(kept, words, scores_label(method, encoder.layers))
     write_whole(out, partial(figure.savefig, format="png"))
     typer.echo(visible(f"{out}: {plan.counted}"))
 

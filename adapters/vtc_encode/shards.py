@@ -137,7 +137,8 @@ def read_record(path: Path) -> tuple[dict[str, object], list[Skip], int]:
         Refused: not a whole shard, which `write` never leaves, or another one under this name.
     """
     try:
-        schema, rows = pq.read_schema(path), pq.read_metadata(path).num_rows
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:  # pyarrow takes no name that is not UTF-8
+            schema, rows = file.schema_arrow, file.metadata.num_rows
         settings, skipped = (json.loads(schema.metadata[key]) for key in (b"vtc", b"vtc.skipped"))
         number = int(schema.metadata[b"vtc.number"])
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
@@ -154,7 +155,7 @@ def check_pages(path: Path) -> None:
         Refused: a byte of its pages is not what was written.
     """
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with path.open("rb") as opened, pq.ParquetFile(opened, page_checksum_verification=True) as file:
             for _ in file.iter_batches(ROWS):
                 pass
     except (pa.ArrowException, OSError) as error:

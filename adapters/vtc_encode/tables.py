@@ -50,7 +50,7 @@ class Table:
     def _from(self, start: int) -> Iterator[tuple[int, Any, Any]]:
         """(row, id, value) from row `start` on."""
         columns = [self.column] + ([self.id_column] if self.id_column else [])
-        with pq.ParquetFile(self.path, memory_map=True) as file:
+        with self.path.open("rb") as opened, pq.ParquetFile(opened) as file:
             group, row = 0, 0
             while row + (rows := file.metadata.row_group(group).num_rows) <= start:
                 group, row = group + 1, row + rows
@@ -71,7 +71,7 @@ def of_parquet(path: Path, column: str | None = None) -> Table:
     the path, else the number of the row.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with path.open("rb") as opened, pq.ParquetFile(opened) as file:  # pyarrow takes no name that is not UTF-8
             schema, count = file.schema_arrow, file.metadata.num_rows
     except (pa.ArrowException, OSError) as error:  # pyarrow says of damaged files what it says of damaged disks
         raise Refused(f"{path} is no parquet file that can be read ({short(error)})") from error

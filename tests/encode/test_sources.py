@@ -141,6 +141,18 @@ def test_parquet_columns(tmp_path: Path):
         assert why in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["folder", "glob", "tar", "parquet"])
+def test_an_input_whose_name_is_not_utf_8(tmp_path: Path, kind: str):
+    place = tmp_path / os.fsdecode(b"caf\xe9")
+    fill(place, "a.png")
+    tar_of(place / os.fsdecode(b"\xe9.tar"), {"a.png": b"a.png"})
+    table = pa.table({"image": [b"a.png"]})
+    with (place / os.fsdecode(b"\xe9.parquet")).open("wb") as file:
+        pq.write_table(table, file)
+    words = {"folder": place, "glob": place / "*.png"}.get(kind, place / os.fsdecode(b"\xe9." + kind.encode()))
+    assert [data for _, data in read(open_source(str(words)))] == [b"a.png"]
+
+
 def test_null_in_a_parquet_file(tmp_path: Path):
     pq.write_table(pa.table({"image": pa.array([None, b"x"], pa.binary())}), tmp_path / "a.parquet")
     null, _ = open_source(str(tmp_path / "a.parquet")).read(0, 2)
