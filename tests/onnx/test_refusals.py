@@ -66,7 +66,7 @@ def test_sources_that_cannot_be_exported_are_refused(tmp_path):
     with pytest.raises(ValueError, match="method 'flowcut' cannot be exported: it drops tokens inside the encoder"):
         vtc_onnx.export(TorchEncoder(tower, 4, "flowcut"), path)
     with pytest.raises(ValueError, match="keep is that of the PrunedEncoder that is exported and cannot be given"):
-        vtc_onnx.export(TorchEncoder(tower, 4, 1), path, keep=5)
+        vtc_onnx.export(TorchEncoder(tower, 4, VtcCls(1)), path, keep=5)
     with pytest.raises(ValueError, match="LlavaForConditionalGeneration has vision_feature_select_strategy 'full'"):
         vtc_onnx.export(make_llava(vision_feature_select_strategy="full"), path)
     with pytest.raises(TypeError, match=r"source must be a folder or hub id, .*, got int"):
@@ -98,12 +98,12 @@ def test_a_file_is_not_replaced_unasked(tmp_path):
     path = tmp_path / "e.onnx"
     path.write_text("mine")
     with pytest.raises(ValueError, match=r"e\.onnx is there already: pass overwrite=True to replace it"):
-        vtc_onnx.export(make_tower(**TOWER), path, 4, 1)
+        vtc_onnx.export(make_tower(**TOWER), path, 4, VtcCls(1))
     assert path.read_text() == "mine"
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere to write e\.onnx to"):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path / "nowhere" / "e.onnx", 4, 1)
+        vtc_onnx.export(make_tower(**TOWER), tmp_path / "nowhere" / "e.onnx", 4, VtcCls(1))
     with pytest.raises(IsADirectoryError, match="path must be a file, got the folder"):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path, 4, 1)
+        vtc_onnx.export(make_tower(**TOWER), tmp_path, 4, VtcCls(1))
 
 
 def test_without_torch_the_error_says_what_to_install():
@@ -129,7 +129,7 @@ def test_nothing_half_written_stays(tmp_path, monkeypatch, failure):
 
     monkeypatch.setattr(verifying, "verify", interrupted)
     with pytest.raises(failure):
-        vtc_onnx.export(make_tower(**TOWER), path, 4, 1, overwrite=True)
+        vtc_onnx.export(make_tower(**TOWER), path, 4, VtcCls(1), overwrite=True)
     assert seen == [(tmp_path, True)]  # it was written, next to where it was to go
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "mine"
@@ -146,23 +146,28 @@ select = graph.select
 def test_a_file_that_keeps_other_tokens_is_found_and_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(graph, "select", lowest)
     with pytest.raises(RuntimeError, match=r"does not keep the tokens with its highest scores \(batch 1, keep 1\)"):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", 4, 1)
+        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", 4, VtcCls(1))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("part", ["features", "scores"])
 def test_a_file_that_computes_something_else_is_found_and_removed(tmp_path, monkeypatch, part):
-    computed = verifying.of_all_tokens
+    class Other(vtc_onnx.PrunedEncoder):
+        def __call__(self, *arguments):
+            made = super().__call__(*arguments)
+            return made._replace(**{part: getattr(made, part) * np.float32(1.01)})
 
-    def other(*args):
-        features, scores = computed(*args)
-        return (features + 0.01, scores) if part == "features" else (features, scores * 1.01)
-
-    monkeypatch.setattr(verifying, "of_all_tokens", other)
+    monkeypatch.setattr(verifying, "PrunedEncoder", Other)
     message = rf"{part} of the exported file differ by \d.* from torch's \(batch 1, keep 1\); at most \d.* is allowed"
     with pytest.raises(RuntimeError, match=message):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", 4, 1)
+        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", 4, VtcCls(1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_another_method_is_found(path):
+    encoder = TorchEncoder(make_tower(**TOWER), 4, "random")
+    with pytest.raises(RuntimeError, match="scores of the exported file differ"):
+        verifying.verify(path, encoder, "float32")
 
 
 # --- running a file ---------------------------------------------------------------------------------------------------
