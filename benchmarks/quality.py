@@ -17,8 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from quality_tables import body, draw
 from results import write_section
 from rich.progress import track
@@ -27,8 +28,9 @@ from torch import Tensor
 import vtc_llava
 import vtc_tiny
 from vtc_bench import choices, costs, torch_encoder
-from vtc_bench.timing import interleaved, ratio, spread
+from vtc_bench.timing import interleaved, processor, ratio, spread
 from vtc_core.methods import METHODS, Method, Random, VtcCls, method_of, spelled
+from vtc_tiny.scenes import SIDE, patch_labels
 from vtc_torch import Pruned, PrunedEncoder
 
 DIVISORS = (2, 4, 6, 9, 18)  # keep 1/2, 1/4, ... of the tokens
@@ -88,7 +90,7 @@ def check(model: Any, processor: Any, method: Method, keep: int, pictures: int =
 
 
 def answers(methods: list[Method], questions: int) -> Iterator[dict[str, Any]]:
-    """What was asked, and spelling and budget to right answers by kind of question, "all" with every token.
+    """What was asked; by spelling and budget right answers by kind of question ("all": every token), and objects hit.
 
     As it is found out, a method at a time.
     """
@@ -98,7 +100,7 @@ def answers(methods: list[Method], questions: int) -> Iterator[dict[str, Any]]:
     asked = [q for s in scenes for q in vtc_tiny.questions(s)]
     owner = torch.arange(len(scenes)).repeat_interleave(len(asked) // len(scenes))  # the picture of each question
     kinds = sorted({q.kind for q in asked})
-    tokens = (vtc_tiny.scenes.SIDE // model.config.vision_config.patch_size) ** 2
+    tokens = (SIDE // model.config.vision_config.patch_size) ** 2
     keeps = [tokens // divisor for divisor in DIVISORS]
 
     def right(features: Float[Tensor, "batch keep language"]) -> dict[str, int]:
@@ -111,18 +113,31 @@ def answers(methods: list[Method], questions: int) -> Iterator[dict[str, Any]]:
     asked_of = {kind: sum(q.kind == kind for q in asked) for kind in kinds}
     (whole,) = fed(model, VtcCls(), pixels, [tokens])
     right_of: dict[str, Any] = {"all": {str(tokens): right(whole.features)}}
+    hit_of: dict[str, Any] = {"all": {str(tokens): 1.0}}
+    cells = np.stack([patch_labels(s, model.config.vision_config.patch_size)[2] for s in scenes])
     for method in track(methods, "answering"):
         check(model, processor, method, CHECKED)
-        made = zip(keeps, fed(model, method, pixels, keeps), strict=True)
-        right_of[spelled(method)] = {str(keep): right(pruned.features) for keep, pruned in made}
-        yield {"tokens": tokens, "pictures": len(scenes), "asked": asked_of, "right": right_of}
+        made = {str(pruned.indices.shape[1]): pruned for pruned in fed(model, method, pixels, keeps)}
+        right_of[spelled(method)] = {keep: right(pruned.features) for keep, pruned in made.items()}
+        hit_of[spelled(method)] = {keep: hit(cells, pruned.indices.numpy()) for keep, pruned in made.items()}
+        yield {"tokens": tokens, "pictures": len(scenes), "asked": asked_of, "right": right_of, "hit": hit_of}
+
+
+def hit(cells: Int[np.ndarray, "batch tokens"], indices: Int[np.ndarray, "batch keep"]) -> float:
+    """The share of all objects of which a patch is kept, or is the anchor of a mixture; cell 9 is no object's."""
+    rows = np.arange(len(cells))[:, None]
+    there, kept = np.zeros((2, len(cells), 10), bool)
+    there[rows, cells] = True
+    kept[rows, np.where(indices < 0, 9, cells[rows, indices])] = True
+    return float((there & kept)[:, :9].sum() / there[:, :9].sum())
 
 
 def cost(methods: list[Method], rounds: int) -> dict[str, Any]:
     """Spelling to milliseconds and share of the unpruned encoder's time, by batch, and bytes that choosing takes.
 
-    Choices are timed in the rounds of the encoder. A progressive method's is part of its walk, and not here.
+    Choices are timed in the rounds of the encoder, in one thread. A progressive method's is part of its walk, not here.
     """
+    torch.set_num_threads(1)
     g = costs.GEOMETRIES[TIMED]
     methods = [method for method in methods if not method.progressive]
     out: dict[str, Any] = {spelled(method): {} for method in methods}
@@ -130,7 +145,7 @@ def cost(methods: list[Method], rounds: int) -> dict[str, Any]:
     for batch in (1, 4):
         encoder = partial(torch_encoder.whole, tower, torch_encoder.pixels(g, batch))
         runs = {"encoder": torch_encoder.without_gradients(encoder), **choices.runs(g, batch, KEEP, methods)}
-        seconds = interleaved(runs, rounds, title=f"choosing, batch {batch}")
+        seconds = interleaved(runs, rounds, processor, title=f"choosing, batch {batch}")
         for name, of_method in out.items():
             of_method[f"ms, batch {batch}"] = 1000 * spread(seconds[name]).median
             of_method[f"of encoder, batch {batch}"] = ratio(seconds, name, "encoder").median
@@ -153,7 +168,7 @@ def main() -> None:
     if "answers" in wanted:
         for made in answers(options.methods or [*catalogue, *ENSEMBLES, *LOTS], options.questions):
             same = figures.get("asked") == made["asked"]  # else the old figures are of other questions
-            figures |= made | {"right": (figures["right"] if same else {}) | made["right"]}
+            figures |= made | {key: (figures[key] if same else {}) | made[key] for key in ("right", "hit")}
             FIGURES.write_text(f"{json.dumps(figures, indent=1)}\n")  # a run that is cut off has what it found out
     if "costs" in wanted:
         figures["costs"] = figures.get("costs", {}) | cost(options.methods or catalogue, options.rounds)

@@ -7,6 +7,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from vtc_bench import costs
+from vtc_bench.choices import LANGUAGE
 from vtc_core.methods import METHODS
 
 DEFAULT, EVERYTHING = "vtc-cls", "all"
@@ -42,9 +43,10 @@ def body(figures: Figures, plot: Path) -> str:
 
     def of_kinds(name: str, keep: int) -> list[str]:
         right = figures["right"][name][str(keep)]
-        return [f"{100 * right[kind] / count:.1f}" for kind, count in asked.items()]
+        shares = [right[kind] / count for kind, count in asked.items()]
+        return [f"{100 * share:.1f}" for share in (*shares, figures["hit"][name][str(keep)])]
 
-    kinds = [f"{kind} ({count})" for kind, count in asked.items()]
+    kinds = [*(f"{kind} ({count})" for kind, count in asked.items()), "objects hit"]
     at, everything = tokens // KIND_AT, figures["right"][EVERYTHING][str(tokens)]
     by_kind = [["all tokens", *of_kinds(EVERYTHING, tokens)], *([_shown(name), *of_kinds(name, at)] for name in known)]
     return f"""\
@@ -60,7 +62,8 @@ Other parameters; lots are the same for every picture, so that each seed of `ran
 
 {table(["method", *shares], [row(name) for name in others])}
 
-By kind of question (how many) at 1/{KIND_AT}, in percent:
+By kind of question (how many) at 1/{KIND_AT}, in percent; and the objects of which a patch is kept, or is the anchor of
+a mixture:
 
 {table(["method", *kinds], by_kind)}
 
@@ -68,11 +71,11 @@ And for {DEFAULT} at every budget:
 
 {table(["kept", *kinds], [[share, *of_kinds(DEFAULT, keep)] for share, keep in zip(shares, keeps, strict=True)])}
 
-What choosing costs by itself: {g.tokens} tokens of {g.dim} numbers ({g.heads} heads; {4096} numbers where they are seen
-projected), keep 64, torch on the CPU, float32; medians of rounds interleaved with the unpruned ViT-L/14-336 encoder,
-which "of encoder" is a share of. What is noted in the encoder for the method is not in it. Memory is that of tensors
-made for one picture; one map of {g.tokens} x {g.tokens} numbers is {4 * g.tokens**2 / 1e6:.2f} MB, the tokens' features
-{4 * g.tokens * g.dim / 1e6:.2f}, projected {4 * g.tokens * 4096 / 1e6:.2f}.
+What choosing costs by itself: {g.tokens} tokens of {g.dim} numbers ({g.heads} heads; {LANGUAGE} numbers where they are
+seen projected), keep 64, torch, float32; processor time of one thread, medians of rounds interleaved with the unpruned
+ViT-L/14-336 encoder, which "of encoder" is a share of. What is noted in the encoder for the method is not in it. Memory
+is that of tensors made for one picture: a map of {g.tokens} x {g.tokens} numbers is {4 * g.tokens**2 / 1e6:.2f} MB,
+features {4 * g.tokens * g.dim / 1e6:.2f}, projected tokens {4 * g.tokens * LANGUAGE / 1e6:.2f}.
 
 {_cost_table(figures)}
 """

@@ -27,6 +27,13 @@ def wall(run: Run) -> float:
     return time.perf_counter() - start
 
 
+def processor(run: Run) -> float:
+    """Processor seconds, of all threads. Of one thread they hardly depend on what else the machine does."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
 def interleaved(
     runs: Mapping[str, Run], rounds: int = 5, clock: Clock = wall, title: str = "timing"
 ) -> dict[str, list[float]]:

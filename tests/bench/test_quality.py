@@ -3,6 +3,7 @@
 import importlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -21,12 +22,14 @@ def figures():
     """Of 100 questions; every method of the catalogue has 2 right answers fewer than the one before it."""
     rights = {name: 90 - 2 * number for number, name in enumerate(METHODS)} | {"vtc-cls:layers=2": 91}
     right = {name: {"72": {"a": 50, "b": 45}, "16": {"a": 50, "b": r - 50}} for name, r in rights.items()}
+    hit = {name: dict.fromkeys(of, 0.75) for name, of in right.items()} | {"all": {"144": 1.0}}
     cost = {"largest": 1e6, "peak": 2.5e6} | {f"{x}, batch {b}": b / 8 for x in ("ms", "of encoder") for b in (1, 4)}
     return {
         "tokens": 144,
         "pictures": 7,
         "asked": {"a": 50, "b": 50},
         "right": {"all": {"144": {"a": 50, "b": 49}}, **right},
+        "hit": hit,
         "costs": {"vtc-cls": cost},
     }
 
@@ -42,6 +45,14 @@ def test_the_best_come_first_and_other_parameters_apart(tables):
     assert "99.0 (94.6-99.8)" in text
     assert "| vtc-cls | 0.125 | 12.50% | 0.5 | 50.00% | 1.00 | 2.50 |" in text
     assert "(plots/quality.png)" in text
+
+
+def test_an_object_is_hit_by_one_patch(monkeypatch):
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    quality = importlib.import_module("quality")
+    cells = np.array([[9, 3, 3, 5, 9], [9, 9, 9, 9, 8]])  # objects in cells 3, 5 and 8
+    assert quality.hit(cells, np.array([[1, 2], [-1, 0]])) == 1 / 3
+    assert quality.hit(cells, np.array([[2, 3], [4, -1]])) == 1
 
 
 def test_labels_are_apart_and_near_their_lines(tables):

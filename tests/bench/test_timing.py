@@ -1,5 +1,7 @@
 """Timings are put together right; how long anything takes is nobody's test."""
 
+import time
+
 import pytest
 
 from vtc_bench import timing
@@ -38,3 +40,8 @@ def test_the_table_shows_measured_against_floor():
     table = timing.table({"kept": [1.0], "all": [4.0]}, "kept", {"all": 0.2})
     assert table.splitlines()[-1] == "| all | 4 | 4-4 | 0.250 | 0.250-0.250 | 0.200 | 1.25 |"
     assert table.splitlines()[-2].endswith("| - | - |")
+
+
+def test_the_processor_clock_does_not_count_waiting():
+    assert timing.processor(lambda: time.sleep(0.2)) < 0.1
+    assert timing.processor(lambda: sum(range(300_000))) > 0
