@@ -5,6 +5,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import accelerate
 import peft
@@ -33,7 +34,7 @@ def patched(model, method="vtc-cls", keep=5):
 @pytest.mark.filterwarnings("ignore")  # PEFT's remarks on what it saves
 def test_peft_trains_a_copy_of_the_tower_and_loads_it(tmp_path):
     """`modules_to_save` replaces the tower: it is looked up at every call, not held from patch time."""
-    model = make_llava()
+    model: Any = make_llava()
     inputs = patched(model)
     before = model(**inputs).logits
     config = peft.LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["vision_tower"], init_lora_weights=False)
@@ -51,14 +52,14 @@ def test_peft_trains_a_copy_of_the_tower_and_loads_it(tmp_path):
     assert (expected - before).abs().max() > 1e-2
     wrapped.save_pretrained(tmp_path)
 
-    again = make_llava()
+    again: Any = make_llava()
     same(patched(again)["input_ids"], inputs["input_ids"])
     torch.testing.assert_close(peft.PeftModel.from_pretrained(again, tmp_path)(**inputs).logits, expected)
 
 
 @pytest.mark.filterwarnings("ignore:.*checkpointing.*deprecated:FutureWarning")  # PEFT's
 def test_lora_on_the_towers_projections_acts():
-    model = make_llava()
+    model: Any = make_llava()
     inputs = patched(model)
     before = model(**inputs).logits
     lora = peft.LoraConfig(r=2, target_modules=r".*vision_tower.*(q_proj|k_proj)", init_lora_weights=False)
@@ -75,7 +76,7 @@ def test_a_peft_model_is_refused_by_the_name_of_what_to_pass():
 
 @pytest.mark.parametrize("method", METHODS)
 def test_another_tower_in_its_place_is_the_one_that_counts(method):
-    model = make_llava()
+    model: Any = make_llava()
     inputs = patched(model, method)
     before = model(**inputs).logits
     other = copy.deepcopy(model.model.vision_tower)
@@ -88,7 +89,7 @@ def test_another_tower_in_its_place_is_the_one_that_counts(method):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_accelerate_offloads_to_the_cpu(method):
-    model = make_llava()
+    model: Any = make_llava()
     inputs = patched(model, method)
     expected = model(**inputs).logits
     features = torch.randn(2, 5, 32)
@@ -121,7 +122,7 @@ MAPS = {
 @pytest.mark.parametrize("place", MAPS)
 @pytest.mark.parametrize("method", [*METHODS, "prumerge"])  # that one sees the layer after the feature layer, in parts
 def test_accelerate_offloads_to_the_disk(method, place, tmp_path):
-    model = make_llava()
+    model: Any = make_llava()
     inputs = patched(model, method)
     expected = model(**inputs).logits
     model.vtc.undo()
@@ -186,7 +187,8 @@ def test_fsdp2_shards_every_layer_and_trains():
 @pytest.mark.parametrize("keep", [5, 36])
 def test_a_hook_on_a_layer_changes_what_it_changes_in_the_stock_model(keep):
     """Every whole layer is called as a module; here with all tokens, where the stock model says what is right."""
-    model, processor = make_llava(), make_processor()
+    model: Any = make_llava()
+    processor = make_processor()
     handle = model.model.vision_tower.encoder.layers[1].register_forward_hook(lambda layer, inputs, out: out / 2)
     stock = model(**asked(processor)).logits
     inputs = patched(model, keep=keep)
@@ -221,7 +223,7 @@ def test_gradient_checkpointing_saves_what_it_saves_in_the_stock_tower():
 
 
 def test_a_pickled_pair_is_a_patched_pair():
-    model = make_llava()
+    model: Any = make_llava()
     inputs = patched(model)
     again = pickle.loads(pickle.dumps(model))
     same(again(**inputs).logits, model(**inputs).logits)
@@ -231,7 +233,8 @@ def test_a_pickled_pair_is_a_patched_pair():
 
 
 def test_undo_survives_what_was_taken_away_by_hand():
-    model, processor = make_llava(), make_processor()
+    model: Any = make_llava()
+    processor = make_processor()
     handle = vtc_llava.patch(model, processor, keep=5)
     del model.vtc
     handle.undo()

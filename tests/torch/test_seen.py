@@ -172,7 +172,7 @@ def test_signals_are_float32_at_least(name, dtype):
 def test_signals_are_not_autocast(name):
     """Of the same queries and keys: those are what autocast makes of them."""
     tower = make_tower(depth=2)
-    attention = tower.encoder.layers[0].self_attn
+    attention: Any = tower.encoder.layers[0].self_attn
     encoder = PrunedEncoder(tower, 7, Sees((name,), (0,)))
     made = {}
     for letter in "qk":
