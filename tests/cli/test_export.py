@@ -18,6 +18,7 @@ import vtc_onnx
 import vtc_tiny
 from vtc_cli.app import app
 from vtc_cli.pictures import open_picture
+from vtc_core.methods import VtcCls
 from vtc_onnx import verifying, writing
 
 Vtc = Callable[..., Result]
@@ -228,5 +229,5 @@ def test_the_embedded_model_by_its_word(vtc: Vtc, monkeypatch):
     monkeypatch.setattr(vtc_onnx, "export", export)
     result = vtc("export", "embedded", "tiny.onnx")
     assert result.exit_code == 0, result.output
-    assert asked == [(str(vtc_tiny.PATH), Path("tiny.onnx"), 16, 3, "sum")]
+    assert asked == [(str(vtc_tiny.PATH), Path("tiny.onnx"), 16, VtcCls())]
     assert result.stdout.startswith("tiny.onnx: 1.00 MB, 16 of 144 visual tokens (1/9, as --keep is not given), ")
