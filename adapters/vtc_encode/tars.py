@@ -1,5 +1,6 @@
 """Pictures in a tar, read from their places in it."""
 
+import io
 import posixpath
 import tarfile
 from collections.abc import Iterator
@@ -8,10 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from vtc_pictures import Unreadable, kinds
+from vtc_pictures import Unreadable, kinds, short
 
 from .pictures import Picture, as_id, check_name, digest, is_hidden, looks_like_one
 from .refused import Refused
+
+LONGEST = 1 << 24  # bytes of a header, with names and records
 
 
 class CutOff(ValueError):
@@ -52,7 +55,7 @@ def of_tar(path: Path) -> Tar:
     known: dict[str, tarfile.TarInfo] = {}  # by name; the last one counts, as when a tar is unpacked
     pictures, others = [], 0
     try:
-        with tarfile.open(path, "r:") as tar:
+        with _Headers(io.FileIO(path)) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for info in _members(tar, path):
                 name = posixpath.normpath(info.name)
                 target = known.get(posixpath.normpath(info.linkname)) if info.islnk() else None
@@ -63,10 +66,19 @@ def of_tar(path: Path) -> Tar:
                     pictures.append((info.name, known[name]))
                 else:
                     others += 1
-    except tarfile.TarError as error:
+    except (CutOff, OSError):
+        raise
+    except Exception as error:  # tarfile reads numbers and texts of damaged headers as they come
         raise Refused(f"{path} is no tar that can be read, or is cut off ({error})") from error
     members = tuple(_member(name, info, known) for name, info in pictures)
     return Tar(path.absolute(), members, digest([*members, path.stat().st_mtime_ns]), others)
+
+
+class _Headers(io.BufferedReader):
+    """A tar that is listed: what a header claims of its own length is not believed without limit."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        return super().read(size if size is None else min(size, LONGEST))
 
 
 def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
@@ -75,14 +87,16 @@ def _members(tar: tarfile.TarFile, path: Path) -> Iterator[tarfile.TarInfo]:
     try:
         for info in tar:
             if info.size < 0 or tar.offset <= info.offset:  # which would be read again and again
-                raise CutOff(f"{path} is damaged: {info.name!r} has a size below 0")
+                raise CutOff(f"{path} is damaged: '{short(info.name)}' has a size below 0")
             if missing := max(tar.offset - size, 0):
-                raise CutOff(f"{path} is cut off: {whole} members are whole, {info.name!r} lacks {missing:,} bytes")
+                raise CutOff(
+                    f"{path} is cut off: {whole} members are whole, '{short(info.name)}' lacks {missing:,} bytes"
+                )
             yield info
             whole += 1
     except CutOff:
         raise
-    except Exception as error:  # tarfile reads numbers and texts of damaged headers as they come
+    except Exception as error:  # nearly anything
         if not whole:
             raise
         raise CutOff(f"{path} is damaged or cut off after {whole} whole members ({error})") from error

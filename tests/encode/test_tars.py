@@ -179,6 +179,18 @@ def test_sizes_that_no_member_has(tmp_path: Path, size: int, before: int):
         open_source(str(tmp_path / "a.tar"))
 
 
+@pytest.mark.parametrize("kind", [b"x", b"g", b"L", b"K", b"S"])
+@pytest.mark.parametrize("size", [-512, 40 << 30, 1 << 62])
+@pytest.mark.parametrize("before", [0, 1])
+def test_headers_that_claim_to_be_long(tmp_path: Path, kind: bytes, size: int, before: int):
+    """tarfile would make room for all of it."""
+    written = (b"\xff" if size < 0 else b"\x80") + size.to_bytes(11, signed=True)
+    start = header(b"first.png", b"00000000010\0") + b"12345678".ljust(BLOCK, b"\0")
+    (tmp_path / "a.tar").write_bytes(start * before + header(b"a.png", written, kind) + bytes(4 * BLOCK))
+    with pytest.raises((CutOff, Refused)):
+        open_source(str(tmp_path / "a.tar"))
+
+
 def test_a_header_as_made_here_is_a_good_one(tmp_path: Path):
     (tmp_path / "a.tar").write_bytes(header(b"a.png", b"00000000010\0") + b"12345678".ljust(BLOCK, b"\0") + bytes(1024))
     assert read(open_source(str(tmp_path / "a.tar"))) == [("a.png", b"12345678")]
