@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -63,4 +64,5 @@ def resident(field: str) -> int:
 
 if __name__ == "__main__":
     geometry, *numbers, method, device = json.loads(sys.argv[1])
-    print(_measure(Geometry(*geometry), *numbers, method_of(method), device))
+    wanted: list[Any] = [Geometry(*geometry), *numbers, method_of(method), device]
+    print(_measure(*wanted))

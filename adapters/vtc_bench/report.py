@@ -19,7 +19,7 @@ from vtc_core.methods import Method, VtcCls, spelled
 
 from . import costs
 from .costs import Geometry
-from .timing import interleaved, ratio, spread, table
+from .timing import Clock, interleaved, ratio, spread, table, wall
 
 BACKENDS = ("torch", "compile", "onnx", "jax")
 
@@ -53,7 +53,9 @@ def encoder(
     return Report(f"{table(seconds, pruned, dict.fromkeys((whole, *others), floor))}\n\n{note}", subject.PACKAGES)
 
 
-def methods(name: str, chosen: Sequence[Method], batch: int = 4, keep: int = 64, rounds: int = 5) -> Report:
+def methods(
+    name: str, chosen: Sequence[Method], batch: int = 4, keep: int = 64, rounds: int = 5, clock: Clock = wall
+) -> Report:
     """Several methods in PyTorch against the whole encoder, all in the same rounds."""
     from . import torch_encoder
 
@@ -62,7 +64,7 @@ def methods(name: str, chosen: Sequence[Method], batch: int = 4, keep: int = 64,
     runs = {spelled(method): partial(torch_encoder.pruned(tower, keep, method), pixel_values) for method in chosen}
     runs[whole] = partial(torch_encoder.whole, tower, pixel_values)
     quiet = {what: torch_encoder.without_gradients(run) for what, run in runs.items()}
-    seconds = interleaved(quiet, rounds, title="methods")
+    seconds = interleaved(quiet, rounds, clock, "methods")
     rows = [f"| method | median s | this / {whole} | min-max | floor | measured / floor |", "|---" * 6 + "|"]
     for method in chosen:
         s, r = spread(seconds[spelled(method)]), ratio(seconds, spelled(method), whole)

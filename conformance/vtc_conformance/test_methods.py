@@ -6,7 +6,7 @@ such that lengths and cosines are exact, and many are equal: the lower index win
 
 import pytest
 
-import vtc_core
+from vtc_core.methods import METHODS as CATALOGUE
 
 from . import choosing, compare, inputs
 from .repro import Value, apply, array, given, literal
@@ -35,7 +35,7 @@ def everything(method: str, dtype: str, batch: int = 2, side: int = 6, distinct:
     for seed, name in enumerate(signals):
         shape = (batch, tokens, layers)
         fields[name] = given(name, inputs.sixtyfourths, 5 + seed, shape, inputs.wide(dtype), 3 * distinct)
-    needed = {"places", "tile", "features", "cls_feature", "projected", *vtc_core.methods.METHODS[method].needs}
+    needed = {"places", "tile", "features", "cls_feature", "projected", *CATALOGUE[method].needs}
     return {name: field for name, field in fields.items() if name in needed}
 
 

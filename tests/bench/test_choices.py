@@ -15,6 +15,8 @@ class Makes(Method):
     """Two maps of tokens x tokens one after the other, or at one time."""
 
     name: ClassVar[str] = "makes"
+    looks_at: ClassVar[str] = "maps"
+    source: ClassVar[str] = "this test"
     needs: ClassVar[tuple[str, ...]] = ("features",)
 
     together: bool = False

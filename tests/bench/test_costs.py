@@ -16,6 +16,8 @@ class Sees(Method):
     """Some fields of some layers, and the first tokens: its choice costs nothing."""
 
     name: ClassVar[str] = "sees"
+    looks_at: ClassVar[str] = "what it is told"
+    source: ClassVar[str] = "this test"
 
     needs: tuple[str, ...] = ()  # type: ignore[misc]
     layers: tuple[int, ...] = ()

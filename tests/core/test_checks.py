@@ -108,13 +108,17 @@ LOOKS_AT = "method 'odd' must look at layers in [0, 23], ascending, got "
 class Odd(Method):
     """Looks at the layers that it is told."""
 
-    name = "odd"
+    name, looks_at, source = "odd", "what it is told", "this test"
+    needs = ()
 
     def __init__(self, *layers):
         self.layers = layers
 
     def layers_seen(self, depth, feature_layer):
         return self.layers
+
+    def choose(self, v, seen, keep):
+        raise AssertionError
 
 
 SEVERAL = (
