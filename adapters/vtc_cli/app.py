@@ -134,7 +134,7 @@ def show(
 
     Example: [bold]vtc show photo.jpg --model llava-hf/llava-1.5-7b-hf --keep 64 --out kept.png[/bold]
     """
-    check_out(out)
+    check_out(out, image)
     chosen = method_of(method, layers, reduce)
     picture = open_picture(image)
     with waiting("starting torch"):

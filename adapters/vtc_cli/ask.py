@@ -10,6 +10,7 @@ import typer
 from PIL import Image
 
 from vtc_core.methods import Method
+from vtc_pictures import visible
 
 from . import answering, models, progress
 
@@ -33,7 +34,7 @@ def ask(
         inputs = answering.encode(llava, processor, [picture], [question])
         with stopwatch(llava) as seconds:
             ids = answering.generate(llava, inputs, max_new_tokens)
-    typer.echo(answering.words(processor, ids)[0])
+    typer.echo(visible(answering.words(processor, ids)[0]))
     cost = llava.vtc.describe(*picture.size)
     why = f"{plan.keep} of {plan.tokens} a tile" if total is None else f"total {total}"
     counted = f"{cost.tokens_after} of {cost.tokens_before} visual tokens ({why})"
