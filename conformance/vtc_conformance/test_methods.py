@@ -6,6 +6,7 @@ such that lengths and cosines are exact, and many are equal: the lower index win
 
 import pytest
 
+import vtc_core
 from vtc_core.methods import METHODS as CATALOGUE
 
 from . import choosing, compare, inputs

@@ -1,8 +1,9 @@
 """The conformance suite: in the dtypes that JAX has by default, and in float64 where a process switches it on.
 
-Compiling takes the time. Left out for it, and run by `vtc check vtc_jax`: hypothesis, long rows, and of the encoder the
-grid of 24 x 24 patches, jit and 16 bits (see test_encoder.py), and what is compiled most often. XLA's older emitters
-compile in half the time, but change NaN payloads of bfloat16: test_verbs.py holds those, with the emitters of users.
+Compiling takes the time. Left out for it, and run by `vtc check vtc_jax`: hypothesis, long rows, methods (see
+test_methods.py), and of the encoder the grid of 24 x 24 patches, jit and 16 bits (see test_encoder.py), and what is
+compiled most often. XLA's older emitters compile in half the time, but change NaN payloads of bfloat16: test_verbs.py
+holds those, with the emitters of users.
 """
 
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from ..conformance.running import Ran, run_suite
 
 QUICK = (
     "not properties and not long_rows and not 24x24 and not (test_encoder and (jit or float16 or s3 or s8_kept or s9))"
-    " and not (nan_payloads and bfloat16)"
+    " and not (nan_payloads and bfloat16) and not (test_methods and not scan)"
 )
 QUICKLY = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
 CLAUSES = {f"S{number}" for number in (1, 2, 3, 4, 5, 6, 7, 8, 9)}
