@@ -22,7 +22,7 @@ WALKED = [name for name, kind in METHODS.items() if not kind.progressive]  # the
 SELECTIONS = [name for name in WALKED if not METHODS[name].merges]
 MERGES = [name for name in WALKED if METHODS[name].merges]
 # Formulas that compare all tokens with each other: how many maps of them live at once while one is made of another.
-COMPARING = {"vispruner": 2, "divprune": 2, "todre": 1, "catp": 3, "gprune": 3, "centerclip": 4, "pact": 3}
+COMPARING = {"vispruner": 2, "divprune": 3, "todre": 1, "catp": 3, "gprune": 3, "centerclip": 4, "pact": 3}
 
 
 def encoder_of(name: str, keep: int = 7, tower: Any = None, device: str = "cpu") -> PrunedEncoder:
