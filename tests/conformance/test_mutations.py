@@ -25,3 +25,10 @@ def test_a_text_that_is_gone_or_there_twice_ends_the_run():
     for old, times in (("nothing like it", 0), ("import", r"\d+")):
         with pytest.raises(SystemExit, match=f"verbs.py must have this once, it has it {times} times: {old}"):
             mutations.mutated("verbs.py", old, "")
+
+
+def test_the_readme_has_the_table_of_these_rules():
+    readme = (mutations.BACKEND.parents[1] / "conformance" / "README.md").read_text()
+    table = readme.partition("| rule taken out |")[2].splitlines()[2:]
+    rules = [line.split("|")[1].strip() for line in table if line.startswith("|")]
+    assert rules == list(mutations.MUTATIONS)
