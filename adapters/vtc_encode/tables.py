@@ -41,7 +41,7 @@ class Table:
             self._rows = self._from(start)
         self._at = -1
         for row, name, value in islice(self._rows, stop - start):
-            yield Picture(str(row) if name is None else str(name), partial(_open, self.path.parent, value))
+            yield Picture(str(row) if name is None else str(name), partial(open_value, self.path.parent, value))
         self._at = stop
 
     def __getstate__(self) -> dict[str, Any]:
@@ -58,8 +58,8 @@ class Table:
             for batch in file.iter_batches(ROWS, groups, columns):
                 skipped = min(max(start - row, 0), len(batch))
                 for i in range(skipped, len(batch)):
-                    value = _plain(batch.column(self.column)[i])
-                    name = _plain(batch.column(self.id_column)[i]) if self.id_column else _name(value)
+                    value = plain(batch.column(self.column)[i])
+                    name = plain(batch.column(self.id_column)[i]) if self.id_column else _name(value)
                     yield row + i, None if isinstance(name, Unreadable) else name, value
                 row += len(batch)
 
@@ -123,7 +123,7 @@ def _listed(schema: pa.Schema) -> str:
     return listed
 
 
-def _plain(value: pa.Scalar) -> Any:
+def plain(value: pa.Scalar) -> Any:
     """As Python has it, or why it has nothing like it: text that is not UTF-8, a time beyond its calendar."""
     try:
         return value.as_py()
@@ -153,7 +153,8 @@ def _no_path(text: str) -> str | None:
     return None
 
 
-def _open(folder: Path, value: Any) -> io.BufferedIOBase:
+def open_value(folder: Path, value: Any) -> io.BufferedIOBase:
+    """What a cell says the picture is: bytes, a path below `folder`, or a pair of both; `Unreadable` if neither."""
     if isinstance(value, Unreadable):
         raise value
     data = value.get("bytes") if isinstance(value, dict) else value
