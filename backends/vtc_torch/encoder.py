@@ -5,12 +5,12 @@ from typing import Any, SupportsIndex
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from transformers import AutoConfig
 
 from vtc_core import checks
 from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of, spelled
 
-from . import loading, towers
+from . import held, loading, towers
+from .configuration import read_config
 from .progressive import ProgressiveWalk
 from .verbs import Pruned
 from .walk import Looked, Walk
@@ -87,10 +87,12 @@ class PrunedEncoder(nn.Module):
             OSError: no checkpoint there.
             ValueError: a checkpoint without a tower that can be pruned, or with tensors missing (they are named).
         """
-        config = AutoConfig.from_pretrained(path_or_hub_id, **loading.hub_kwargs(model_kwargs))
+        hub_kwargs = loading.hub_kwargs(model_kwargs)
+        config = read_config(path_or_hub_id, **hub_kwargs)
         vision_config = loading.tower_config(config, path_or_hub_id, method_of(method))
         made = loading.feature_layer(config) if feature_layer is None else feature_layer
         walk_of(*towers.size_of_config(vision_config), keep, method, made)
+        held.check_tower(vision_config, held.shapes(path_or_hub_id, **hub_kwargs), alone=vision_config is config)
         projector = loading.read_projector(path_or_hub_id, config, **model_kwargs) if project else None
         tower = loading.read_tower(path_or_hub_id, vision_config, **model_kwargs)
         return cls(tower, keep, method, made, projector)

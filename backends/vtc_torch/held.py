@@ -1,0 +1,76 @@
+"""What the weights of a checkpoint are, from their headers alone: the name and shape of every tensor."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from huggingface_hub import hf_hub_download
+from huggingface_hub.errors import EntryNotFoundError
+from safetensors import safe_open
+
+from vtc_core import checkpoints
+
+FORMATS = {"model": "safetensors", "pytorch_model": "bin"}  # the first that is there is read
+
+
+def shapes(path_or_hub_id: str, **hub_kwargs: Any) -> dict[str, tuple[int, ...]]:
+    """The shape of every tensor by name; nothing where no file of the usual names is there.
+
+    Raises:
+        ValueError: an index that names files elsewhere; pickles that hold more than tensors.
+        OSError, SafetensorError: files that an index names are missing, or damaged.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for file in _files(path_or_hub_id, hub_kwargs):
+        found.update(_of_safetensors(file) if file.suffix == ".safetensors" else _of_pickle(file))
+    return found
+
+
+def check_tower(vision_config: Any, held: dict[str, tuple[int, ...]], alone: bool = False) -> None:
+    """A ValueError where a tower's configuration does not describe its tensors; `alone`: it is all of config.json."""
+    if held:
+        checkpoints.tower_tensors(vision_config.to_dict(), held, "" if alone else "vision_config.")
+
+
+def _files(name: str, hub_kwargs: dict[str, Any]) -> Iterator[Path]:
+    for stem, suffix in FORMATS.items():
+        if whole := _file(name, f"{stem}.{suffix}", hub_kwargs):
+            yield whole
+            return
+        if index := _file(name, f"{stem}.{suffix}.index.json", hub_kwargs):
+            parts = json.loads(index.read_text())["weight_map"].values()
+            for part in dict.fromkeys(map(checkpoints.inside, parts)):
+                held = _file(name, part, hub_kwargs)
+                if held is None:
+                    raise FileNotFoundError(f"{name} lacks the file {part}, which {index.name} names")
+                yield held
+            return
+
+
+def _file(name: str, file: str, hub_kwargs: dict[str, Any]) -> Path | None:
+    if Path(name).is_dir():
+        path = Path(name, hub_kwargs.get("subfolder") or "", file)
+        return path if path.is_file() else None
+    try:
+        return Path(hf_hub_download(name, file, **hub_kwargs))
+    except EntryNotFoundError:
+        return None
+
+
+def _of_safetensors(file: Path) -> dict[str, tuple[int, ...]]:
+    with safe_open(file, "pt") as held:
+        return {name: tuple(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118, no mapping
+
+
+def _of_pickle(file: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        held = torch.load(file, map_location="meta", weights_only=True)
+        return {name: tuple(tensor.shape) for name, tensor in held.items()}
+    except (UnpicklingError, AttributeError) as error:  # an AttributeError: no mapping, or no tensors in it
+        raise ValueError(
+            f"{file.name} is a pickle that holds more than tensors, which could run code: it is not read, "
+            "and has to come as safetensors"
+        ) from error
