@@ -81,7 +81,7 @@ class PrunedEncoder:
         count = self.keep if keep is None else self._checked(keep)
         if not self.metadata.static_keep:
             inputs["keep"] = np.asarray(count, np.int64)
-        return Pruned(*sessions.results(self._session, inputs))
+        return Pruned(*sessions.results(self._session, inputs)[: len(Pruned._fields)])  # weights may follow
 
     def _checked(self, keep: SupportsIndex) -> int:
         checks.budget(keep, self.metadata.tokens)

@@ -33,6 +33,7 @@ def export(
     feature_layer: int | Sequence[int] | None = None,
     *,
     static_keep: bool = False,
+    weights: bool = False,
     dtype: str = "float32",
     quantize: str | None = None,
     overwrite: bool = False,
@@ -53,6 +54,8 @@ def export(
         method, feature_layer: as in `vtc_torch.PrunedEncoder.from_pretrained`; not all methods have a graph, see
             `vtc_onnx.methods`.
         static_keep: `keep` is a constant and no input, for engines that need that.
+        weights: of a method that merges, a fourth output `weights` (batch keep tokens) float32: of which patches each
+            fed token is made. Of other methods there is none.
         dtype: 'float32', or 'float16' for weights and arithmetic; inputs, features and scores stay float32.
         quantize: 'int8' for onnxruntime's dynamic quantisation of the products with weights. Look at the report.
         overwrite: replace a file at `path`.
@@ -92,7 +95,8 @@ def export(
         quantize=quantize,
     )
     progress("tracing")
-    model = tracing.encoder(read.encoder, read.picture, getattr(torch, dtype), static_keep)
+    merged = weights and read.encoder.method.merges
+    model = tracing.encoder(read.encoder, read.picture, getattr(torch, dtype), static_keep, merged)
 
     # All is made in a folder of its own beside `path`, which goes whatever happens; only what is finished leaves it.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:

@@ -38,6 +38,8 @@ def export_folder(
     keep: SupportsIndex = 64,
     method: Method | str | Mapping[str, Any] = VtcCls(),  # noqa: B008, it is frozen
     *,
+    static_keep: bool = True,
+    weights: bool = False,
     dtype: str = "float32",
     quantize: str | None = None,
     overwrite: bool = False,
@@ -46,7 +48,7 @@ def export_folder(
     """Write a LLaVA checkpoint's pruned vision encoder, and the config and processor that go with it, to a folder.
 
         config.json, processor_config.json, preprocessor_config.json, tokenizer.json, ...
-        onnx/vision_encoder.onnx                              `keep` fixed; _fp16 or _int8 before the dot
+        onnx/vision_encoder.onnx                              _fp16 or _int8 before the dot
         onnx/embed_tokens.onnx, decoder_model_merged.onnx     of any export of this checkpoint's language model
 
     The last two are copied from `source`/onnx where it has them; those already in `path` stay.
@@ -62,9 +64,10 @@ def export_folder(
     Args:
         source: folder or hub id of a checkpoint of `model_type` "llava".
         path: the folder to be written; its parent exists.
-        keep, method, dtype, quantize: as in `export`.
+        static_keep: as runners need it that feed `pixel_values` alone, such as transformers.js. False is for those who
+            run the encoder's session themselves, and write as many placeholders as they feed.
+        keep, method, weights, dtype, quantize: as in `export`.
         overwrite: replace what is there. Without it `path` may hold no more than a language model's files.
-
         progress: is told each step, in words.
 
     Raises:
@@ -86,9 +89,11 @@ def export_folder(
         onnx = work / "onnx"
         onnx.mkdir()
         encoder_path = onnx / f"vision_encoder{suffix}.onnx"
-        # Fixed, since runners feed `pixel_values` alone. An input with a default would need no feeding either, but the
-        # JavaScript runtimes let nobody feed it, warn of it at every start, and fold no constants that depend on it.
-        options: dict[str, Any] = {"static_keep": True, "dtype": dtype, "quantize": quantize}
+        # Fixed or fed: an input with a default would need no feeding either, but the JavaScript runtimes let nobody
+        # feed it, warn of it at every start, and fold no constants that depend on it.
+        options: dict[str, Any] = {
+            "static_keep": static_keep, "weights": weights, "dtype": dtype, "quantize": quantize
+        }  # fmt: skip
         encoder = export(source, encoder_path, keep, method, **options, progress=progress)
         progress("writing config and processor")
         data = _rename_data(encoder_path)

@@ -16,6 +16,7 @@ AXES = {
     "image_features": "batch keep dim",
     "indices": "batch keep",
     "scores": "batch tokens",
+    "weights": "batch keep tokens",
 }
 # What the operations of the encoder's own forward pass are for, by torch's names of them.
 STEPS = {"sym_size": "batch", "_local_scalar_dense": "keep", "arange": "gather", "index": "gather"}

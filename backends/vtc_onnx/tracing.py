@@ -16,21 +16,25 @@ import torch
 from torch import Tensor, nn
 
 import vtc_torch
+from vtc_core.methods import Choice, Seen
 
 from . import graph, operators, tidying
+
+OUTPUTS = ("image_features", "indices", "scores")
 
 
 class Exportable(nn.Module):
     """Pixels and `keep` to what a file returns; float32 in and out, whatever dtype the encoder computes in.
 
+    With `weights`, of a merging method, also of which patches each fed token is made (`Choice.weights`).
     `keep` is an int64 scalar tensor, a runtime input of the file, or left out: then the encoder's own is a constant.
     """
 
-    def __init__(self, encoder: vtc_torch.PrunedEncoder) -> None:
+    def __init__(self, encoder: vtc_torch.PrunedEncoder, weights: bool) -> None:
         super().__init__()
-        self.encoder = encoder
+        self.encoder, self.weights = encoder, weights
 
-    def forward(self, pixel_values: Tensor, keep: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, pixel_values: Tensor, keep: Tensor | None = None) -> tuple[Tensor, ...]:
         if keep is None:
             count = self.encoder.keep
         else:
@@ -38,9 +42,15 @@ class Exportable(nn.Module):
             torch._check(count >= 1)
             torch._check(count <= self.encoder.tokens)
         dtype = next(self.encoder.parameters()).dtype
-        choose = self.encoder.method.choose
-        made = self.encoder(pixel_values.to(dtype), choose=lambda seen: choose(operators.VERBS, seen, count))  # type: ignore[arg-type]
-        return made.features.float(), made.indices, made.scores.float()
+        choices: list[Choice] = []
+
+        def choose(seen: Seen) -> Choice:
+            choices.append(self.encoder.method.choose(operators.VERBS, seen, count))  # type: ignore[arg-type]
+            return choices[0]
+
+        made = self.encoder(pixel_values.to(dtype), choose=choose)
+        results = made.features.float(), made.indices, made.scores.float()
+        return (*results, choices[0].weights.float()) if self.weights else results
 
 
 def encoder(
@@ -48,21 +58,22 @@ def encoder(
     picture: tuple[int, int, int],
     dtype: torch.dtype,
     static_keep: bool,
+    weights: bool = False,
 ) -> ir.Model:
     """The graph of a file: an encoder for pictures of `picture` (channels, height, width), computing in `dtype`."""
-    module = Exportable(pruned).eval()
+    module = Exportable(pruned, weights).eval()
     if dtype != torch.float32:
         module = copy.deepcopy(module).to(dtype)  # float32 is still needed, to compare with
     inputs = {"pixel_values": torch.zeros(2, *picture)}
     if not static_keep:
         inputs["keep"] = torch.tensor(pruned.keep)
-    return tidying.tidy(trace(module, inputs, ("image_features", "indices", "scores")))
+    return tidying.tidy(trace(module, inputs, OUTPUTS + ("weights",) * weights))
 
 
 def trace(module: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]) -> ir.Model:
     """The graph of `module`, opset 20. Axis 0 of `pixel_values` is free; the other axes are what `inputs` have."""
     free = {name: {0: torch.export.Dim("batch")} if name == "pixel_values" else {} for name in inputs}
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet():
         program = torch.export.export(module, (), inputs, dynamic_shapes=free, strict=False)
         exported = torch.onnx.export(
             program,
@@ -78,7 +89,7 @@ def trace(module: nn.Module, inputs: dict[str, Tensor], outputs: tuple[str, ...]
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without torch's warnings about its own parts and its log on torchvision, which nobody asked for.
 
     And without run-time type checks, where a test run has them: while torch.export traces, a size is no int.

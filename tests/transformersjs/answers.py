@@ -10,7 +10,6 @@ import functools
 import json
 import shutil
 import subprocess
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from transformers import AutoProcessor
-from transformersjs.language_model import export_language_model
 from typer.testing import CliRunner
 
 import vtc_llava
@@ -26,6 +24,7 @@ import vtc_tiny
 from vtc_cli import answering
 from vtc_cli.app import app
 from vtc_onnx import writing
+from vtc_onnx.language_model import export_language_model
 from vtc_tiny.tokenizer import IMAGE
 
 HERE = Path(__file__).parent
@@ -51,9 +50,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
     shutil.copytree(vtc_tiny.PATH, folder)
     (folder / "onnx").mkdir()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter, about parts of its own
-        export_language_model(vtc_tiny.load()[0], folder / "onnx")
+    export_language_model(vtc_tiny.load()[0], folder / "onnx")
     return folder
 
 

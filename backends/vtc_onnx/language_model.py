@@ -1,4 +1,4 @@
-"""The other two files of an onnx-community folder, from a tiny LLaVA: test code, which vtc itself has no need of."""
+"""The other two files of an onnx-community folder: a LLaVA's language model, which pruning does not change."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
+
+from . import tracing
 
 
 class EmbedTokens(nn.Module):
@@ -42,39 +44,44 @@ class Decoder(nn.Module):
 
 @torch.inference_mode()
 def export_language_model(model: Any, folder: Path) -> None:
-    """Write `embed_tokens.onnx` and `decoder_model_merged.onnx`, as transformers.js feeds and reads them."""
+    """Write `embed_tokens.onnx` and `decoder_model_merged.onnx`, float32, as transformers.js feeds and reads them.
+
+    Args:
+        model: a `LlavaForConditionalGeneration` in float32, of less than 2 GB, whose language model has full attention
+            in all layers. It is left with eager attention.
+        folder: it exists.
+    """
     text = model.config.text_config
     # transformers.js makes the first, empty cache from the names of its axes: batch_size is one, and all others are 0.
     batch, length, past, total = (torch.export.Dim(name) for name in ("batch_size", "length", "past", "total"))
     ids = torch.zeros(2, 3, dtype=torch.int64)
-    torch.onnx.export(
-        EmbedTokens(model),
-        (ids,),
-        folder / "embed_tokens.onnx",
-        input_names=["input_ids"],
-        output_names=["inputs_embeds"],
-        dynamic_shapes=({0: batch, 1: length},),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
     layers = range(text.num_hidden_layers)
+    heads, head_dim = text.num_key_value_heads, text.hidden_size // text.num_attention_heads
     # Each a tensor of its own: the exporter takes one that comes twice for one input.
-    state = [[torch.zeros(2, text.num_key_value_heads, 4, text.head_dim) for _ in range(2)] for _ in layers]
+    state = [tuple(torch.zeros(2, heads, 4, getattr(text, "head_dim", head_dim)) for _ in range(2)) for _ in layers]
     names = [f"{i}.{part}" for i in layers for part in ("key", "value")]
-    torch.onnx.export(
-        Decoder(model).eval(),
-        (torch.zeros(2, 3, text.hidden_size), ids.new_ones(2, 7), ids, [(keys, values) for keys, values in state]),
-        folder / "decoder_model_merged.onnx",
-        input_names=["inputs_embeds", "attention_mask", "position_ids", *(f"past_key_values.{n}" for n in names)],
-        output_names=["logits", *(f"present.{n}" for n in names)],
-        dynamic_shapes=(
-            {0: batch, 1: length},
-            {0: batch, 1: total},
-            {0: batch, 1: length},
-            [({0: batch, 2: past}, {0: batch, 2: past}) for _ in layers],
-        ),
-        dynamo=True,
-        external_data=False,
-        verbose=False,
-    )
+    options: dict[str, Any] = {"dynamo": True, "external_data": False, "verbose": False}
+    with tracing.quiet():
+        torch.onnx.export(
+            EmbedTokens(model),
+            (ids,),
+            folder / "embed_tokens.onnx",
+            input_names=["input_ids"],
+            output_names=["inputs_embeds"],
+            dynamic_shapes=({0: batch, 1: length},),
+            **options,
+        )
+        torch.onnx.export(
+            Decoder(model).eval(),
+            (torch.zeros(2, 3, text.hidden_size), ids.new_ones(2, 7), ids, state),
+            folder / "decoder_model_merged.onnx",
+            input_names=["inputs_embeds", "attention_mask", "position_ids", *(f"past_key_values.{n}" for n in names)],
+            output_names=["logits", *(f"present.{n}" for n in names)],
+            dynamic_shapes=(
+                {0: batch, 1: length},
+                {0: batch, 1: total},
+                {0: batch, 1: length},
+                [({0: batch, 2: past}, {0: batch, 2: past}) for _ in layers],
+            ),
+            **options,
+        )
