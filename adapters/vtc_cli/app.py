@@ -18,6 +18,7 @@ from .options import Debug, Image, Keep, Layers, Method, Model, Reduce, method_o
 from .pictures import check_out, open_picture
 from .progress import waiting
 from .targets import check_target
+from .tuning import tune
 
 app = typer.Typer(
     cls=Commands,
@@ -187,6 +188,7 @@ def export(
 
 
 app.command()(encode)
+app.command()(tune)
 
 
 @app.command()
