@@ -14,7 +14,7 @@ import typer
 from .bench import bench
 from .corpora import encode
 from .errors import BadUsage, Commands
-from .options import Debug, Image, Keep, Layers, Method, Model, Reduce, method_of
+from .options import Debug, Image, Keep, Layers, Method, Model, Reduce, Total, method_of
 from .pictures import check_out, open_picture
 from .progress import waiting
 from .targets import check_target
@@ -62,18 +62,23 @@ def demo(
     out: Annotated[Path, typer.Option(metavar="PNG", help="Where the picture goes.")] = Path("vtc-demo.png"),
     scenes: Annotated[int, typer.Option(min=1, max=32, help="How many scenes.")] = 4,
     keep: Keep = None,
-    method: Method = None,
+    method: Annotated[
+        list[str],
+        typer.Option(metavar="NAME[:KEY=VALUE,...]", help="How tokens are chosen; twice: two methods side by side."),
+    ] = ["vtc-cls", "divprune"],  # noqa: B006, typer copies it
     seed: Annotated[int, typer.Option(min=0, help="The first scene; they are numbered.")] = 0,
     debug: Debug = False,
 ) -> None:
-    """Answer questions about scenes with all and with few visual tokens, side by side. No download.
+    """Answer questions about scenes with all and with few visual tokens, by two methods. No download.
 
     The embedded model has never seen these scenes. A table goes to the terminal, a picture to --out.
 
     Example: [bold]vtc demo --scenes 6 --keep 24[/bold]
     """
     check_out(out)
-    chosen = method_of(method, None, None)
+    if len(method) > 2:
+        raise BadUsage(f"--method may be given twice at most, got {len(method)}: {', '.join(method)}")
+    chosen = [method_of(name, None, None) for name in method]
     with waiting("starting torch"):
         from .demo import demo
 
@@ -86,14 +91,7 @@ def ask(
     question: Annotated[str, typer.Argument(metavar="QUESTION", help="In quotes.", show_default=False)],
     model: Model = None,
     keep: Keep = None,
-    total: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Instead of --keep, which is for each tile: tokens to keep of a picture of several tiles.",
-            show_default=False,
-        ),
-    ] = None,
+    total: Total = None,
     method: Method = None,
     layers: Layers = None,
     reduce: Reduce = None,
@@ -123,6 +121,7 @@ def show(
     image: Image,
     model: Model = None,
     keep: Keep = None,
+    total: Total = None,
     method: Method = None,
     layers: Layers = None,
     reduce: Reduce = None,
@@ -131,7 +130,8 @@ def show(
 ) -> None:
     """Draw which patches of a picture are kept, which are merged into them, and the scores that chose them.
 
-    Only the vision tower is read, never the language model.
+    A picture of several tiles (LLaVA-NeXT, LLaVA-OneVision) is drawn with all of them in their places. Only the vision
+    tower is read, never the language model.
 
     Example: [bold]vtc show photo.jpg --model llava-hf/llava-1.5-7b-hf --keep 64 --out kept.png[/bold]
     """
@@ -141,7 +141,7 @@ def show(
     with waiting("starting torch"):
         from .show import show
 
-    show(picture, image.name, model, keep, chosen, out)
+    show(picture, image.name, model, keep, total, chosen, out)
 
 
 @app.command()

@@ -36,9 +36,7 @@ def ask(
             ids = answering.generate(llava, inputs, max_new_tokens)
     typer.echo(visible(answering.words(processor, ids)[0]))
     cost = llava.vtc.describe(*picture.size)
-    why = f"{plan.keep} of {plan.tokens} a tile" if total is None else f"total {total}"
-    counted = f"{cost.tokens_after} of {cost.tokens_before} visual tokens ({why})"
-    typer.echo(plan.counted if total is None and cost.tokens_before == plan.tokens else counted)
+    typer.echo(plan.spent(cost.tokens_after, cost.tokens_before, total))
     spent = ", ".join(f"{part} {seconds[part]:.3f} s" for part in ("encoder", "language model"))
     typer.echo(f"{spent} ({ids.shape[1]} new tokens; {place.type}, {str(llava.dtype).removeprefix('torch.')})")
 

@@ -15,58 +15,62 @@ from rich.table import Column, Table
 import vtc_llava
 import vtc_tiny
 from vtc_core.methods import Method
+from vtc_llava.drawing import Kept
 from vtc_pictures import visible
 
 from . import answering, models, progress
-from .drawing import Answered, Kept, demo_figure, marked, scores_label
+from .drawing import Answered, Row, demo_figure, marked
 from .errors import BadUsage
 from .pictures import write_whole
 
 LONGEST = 4  # tokens of an answer: two words ("bottom right"), its end, and one to see it go on
 
 
-def demo(out: Path, scenes: int, keep: int | None, method: Method, seed: int) -> None:
+def demo(out: Path, scenes: int, keep: int | None, methods: Sequence[Method], seed: int) -> None:
     """Print a table of all answers, and write one PNG."""
     seeds = range(seed, seed + scenes)
     if seeds[-1] not in vtc_tiny.HELD_OUT_SEEDS:
         raise BadUsage(f"--seed must be in [0, {vtc_tiny.HELD_OUT_SEEDS[-scenes]}] (scenes held out), got {seed}")
-    plan = models.plan(str(vtc_tiny.PATH), keep, method)
+    plans = [models.plan(str(vtc_tiny.PATH), keep, method) for method in methods]
+    plan, names = plans[0], [method.name for method in methods]
     with models.loading(plan.source):
         model, processor = vtc_tiny.load()
-    rows, handle = compare(model, processor, [vtc_tiny.scene(number) for number in seeds], plan)
-    asked = [answered for _, answers in rows for answered in answers]
+    rows = compare(model, processor, [vtc_tiny.scene(number) for number in seeds], plans)
+    asked = [answered for row in rows for answered in row.answers]
+    right = [sum(a.few_tokens[i] == a.truth for a in asked) for i in range(len(methods))]
+    by_method = ", ".join(f"{count} by {name}" for count, name in zip(right, names, strict=True))
     verdict = (
-        f"right answers: {sum(a.all_tokens == a.truth for a in asked)} of {len(asked)} with all {plan.tokens} tokens, "
-        f"{sum(a.few_tokens == a.truth for a in asked)} of {len(asked)} with"
+        f"right answers: {sum(a.all_tokens == a.truth for a in asked)} of {len(asked)} with all {plan.tokens} tokens; "
+        f"{by_method} with"
     )
-    title = f"The embedded LLaVA with {plan.keep} of its {plan.tokens} visual tokens ({method.name})"
-    figure = demo_figure(
-        rows,
-        title=title,
-        subtitle=f"{verdict} {plan.keep}; scenes never seen in training",
-        scores_label=scores_label(method, handle.walk.layers),
-    )
+    title = f"The embedded LLaVA with {plan.keep} of its {plan.tokens} visual tokens"
+    figure = demo_figure(rows, title, f"{verdict} {plan.keep}; scenes never seen in training", names)
     write_whole(out, partial(figure.savefig, format="png"))
     console = Console()
     console.print(title, style="bold", highlight=False)
-    console.print(_table(seeds, [answers for _, answers in rows], plan))
+    console.print(_table(seeds, rows, plan, names))
     typer.echo(f"{verdict} {plan.counted}")
     typer.echo(visible(out))
 
 
-def compare(
-    model: Any, processor: Any, scenes: Sequence[vtc_tiny.Scene], plan: models.Plan
-) -> tuple[list[tuple[Kept, list[Answered]]], vtc_llava.Handle]:
-    """For each scene what was kept, and all of its questions answered before and after `patch`."""
-    with progress.without_chatter(), progress.bar("answering", 2 * len(scenes)) as step:
-        before = [step(_answers(model, processor, scene)) for scene in scenes]
-        rows = []
-        with vtc_llava.patch(model, processor, plan.keep, method=plan.method) as handle:
-            for scene, all_tokens in zip(scenes, before, strict=True):
-                few_tokens = step(_answers(model, processor, scene))
-                given = zip(vtc_tiny.questions(scene), all_tokens, few_tokens, strict=True)
-                rows.append((_kept(handle, scene), [Answered(q.text, q.answer, *both) for q, *both in given]))
-    return rows, handle
+def compare(model: Any, processor: Any, scenes: Sequence[vtc_tiny.Scene], plans: Sequence[models.Plan]) -> list[Row]:
+    """For each scene what each method kept, and all of its questions answered before `patch` and under each."""
+    answers: list[list[list[str]]] = [[] for _ in scenes]
+    kept: list[list[Kept]] = [[] for _ in scenes]
+    with progress.without_chatter(), progress.bar("answering", (1 + len(plans)) * len(scenes)) as step:
+        for number, scene in enumerate(scenes):
+            answers[number].append(step(_answers(model, processor, scene)))
+        for plan in plans:
+            with vtc_llava.patch(model, processor, plan.keep, method=plan.method) as handle:
+                for number, scene in enumerate(scenes):
+                    answers[number].append(step(_answers(model, processor, scene)))
+                    kept[number].append(_kept(handle, scene))
+    return [Row(kept[n], _answered(scene, *answers[n])) for n, scene in enumerate(scenes)]
+
+
+def _answered(scene: vtc_tiny.Scene, *answers: Sequence[str]) -> list[Answered]:
+    given = zip(vtc_tiny.questions(scene), *answers, strict=True)
+    return [Answered(question.text, question.answer, everything, tuple(few)) for question, everything, *few in given]
 
 
 def _answers(model: Any, processor: Any, scene: vtc_tiny.Scene) -> list[str]:
@@ -83,15 +87,15 @@ def _kept(handle: vtc_llava.Handle, scene: vtc_tiny.Scene) -> Kept:
     return Kept(np.asarray(scene.image), indices, scores, handle.weights(0).numpy())
 
 
-def _table(seeds: range, scenes: Sequence[Sequence[Answered]], plan: models.Plan) -> Table:
+def _table(seeds: range, rows: Sequence[Row], plan: models.Plan, names: Sequence[str]) -> Table:
     """Narrow enough for 80 columns."""
     question = Column("question", no_wrap=True)
-    headings = ("truth", f"all {plan.tokens} tokens", f"{plan.keep} tokens")
-    table = Table(question, *headings, box=box.SIMPLE_HEAD, padding=(0, 2, 0, 0), pad_edge=False)
-    for seed, answers in zip(seeds, scenes, strict=True):
+    headings = ("truth", f"all {plan.tokens}", *(f"{plan.keep} by {name}" for name in names))
+    table = Table(question, *headings, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    for seed, row in zip(seeds, rows, strict=True):
         table.add_row(f"[dim]scene {seed}[/]")
-        for answered in answers:
-            cells = [_colored(answer, answered.truth) for answer in (answered.all_tokens, answered.few_tokens)]
+        for answered in row.answers:
+            cells = [_colored(answer, answered.truth) for answer in (answered.all_tokens, *answered.few_tokens)]
             table.add_row(answered.question, answered.truth, *cells)
         table.add_section()
     return table

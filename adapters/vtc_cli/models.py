@@ -31,6 +31,13 @@ class Plan(NamedTuple):
     config: Any
     counted: str  # "64 of 576 visual tokens", and where the 64 comes from
 
+    def spent(self, fed: int, tokens: int, total: int | None) -> str:
+        """The same of a picture: of one that is cut into tiles all of them, and what was asked for."""
+        if total is None and tokens == self.tokens:
+            return self.counted
+        asked = f"{self.keep} of {self.tokens} a tile" if total is None else f"total {total}"
+        return f"{fed} of {tokens} visual tokens ({asked})"
+
 
 def plan(model: str | None, keep: int | None, method: Method = VtcCls()) -> Plan:  # noqa: B008
     """Find the checkpoint and check the numbers against its config, before any weights are read."""
@@ -105,12 +112,8 @@ def refusing(source: str) -> Iterator[None]:
         raise BadUsage(f"--model {source} cannot be loaded: {reason(error)}") from error
 
 
-def load_llava(plan: Plan, keep: int | None, total: int | None, device: torch.device, dtype: str) -> tuple[Any, Any]:
-    """The (model, processor) of a plan, patched with its `keep`, or with `total` where that is given; on the device.
-
-    `keep` is what was asked for, to refuse both.
-    """
-    import vtc_llava
+def budgeted(plan: Plan, keep: int | None, total: int | None) -> dict[str, Any]:
+    """`keep` or `total`, and `method`, of a LLaVA; `keep` is what was asked for, to refuse both."""
     from vtc_llava.families import family_of, settings_of
 
     given: dict[str, Any] = {"keep": plan.keep if total is None else keep, "total": total, "method": plan.method}
@@ -120,6 +123,17 @@ def load_llava(plan: Plan, keep: int | None, total: int | None, device: torch.de
         settings_of(plan.config, plan.source, given)
     except (ValueError, TypeError) as error:
         raise BadUsage(str(error)) from error
+    return given
+
+
+def load_llava(plan: Plan, keep: int | None, total: int | None, device: torch.device, dtype: str) -> tuple[Any, Any]:
+    """The (model, processor) of a plan, patched with its `keep`, or with `total` where that is given; on the device.
+
+    `keep` is what was asked for, to refuse both.
+    """
+    import vtc_llava
+
+    given = budgeted(plan, keep, total)
     with loading(plan.source):
         model, processor = vtc_llava.load(plan.source, **given, dtype=dtype)
     return model.to(device), processor

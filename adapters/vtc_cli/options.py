@@ -22,6 +22,14 @@ Keep = Annotated[
     int | None,
     typer.Option(metavar="N", help="Visual tokens to keep. Left out: one in nine, 64 of 576.", show_default=False),
 ]
+Total = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Instead of --keep, which is for each tile: tokens to keep of a picture of several tiles.",
+        show_default=False,
+    ),
+]
 Method = Annotated[
     str | None,
     typer.Option(

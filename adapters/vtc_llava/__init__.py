@@ -2,6 +2,7 @@
 
 from .answering import answer_from as answer_from
 from .answering import project as project
+from .figures import show as show
 from .handle import Handle as Handle
 from .patching import load as load
 from .patching import patch as patch

@@ -29,6 +29,7 @@ class Layout(NamedTuple):
     weight: Float[np.ndarray, "length parts"]  # and how much of each; 1 for one
     place: Int[np.ndarray, "length 2"]  # row and column on its grid: of the tile, the frame, or the joined tiles
     base: bool = False  # tile 0 shows the whole picture, the others show its parts
+    grid: tuple[int, int] = (1, 1)  # rows and columns that those others stand in
 
 
 def one_tile(height: int = 0, width: int = 0, alone: bool = True, *, side: int) -> Layout:
@@ -83,7 +84,8 @@ def anyres(
     ratio = math.sqrt(grid.size / (max_tiles * side**2)) if max_tiles else 1.0
     fed = _blend(grid, int(grid.shape[0] // ratio), int(grid.shape[1] // ratio), side) if ratio > 1.1 else None
     fed = _exact(grid, side) if fed is None else fed
-    return _layout(len(numbers), [_exact(numbers[0], side), _with_newlines(fed)], base=True)
+    parts = [_exact(numbers[0], side), _with_newlines(fed)]
+    return _layout(len(numbers), parts)._replace(base=True, grid=(down, across))
 
 
 def unpadded(height: int, width: int, rows: int, columns: int) -> tuple[slice, slice]:
@@ -151,13 +153,13 @@ def _with_newlines(part: _Part) -> _Part:
     return _Part(tile, source, weight, _places(*tile.shape))
 
 
-def _layout(tiles: int, parts: Sequence[_Part], base: bool = False) -> Layout:
+def _layout(tiles: int, parts: Sequence[_Part]) -> Layout:
     flat = [_Part(x.tile.ravel(), *(y.reshape(-1, y.shape[-1]) for y in x[1:])) for x in parts]
     tile, place = (np.concatenate([getattr(x, name) for x in flat]) for name in ("tile", "place"))
     source, weight = widened(flat)
     for array in (tile, source, weight, place):
         array.flags.writeable = False  # layouts are cached
-    return Layout(tiles, tile, source, weight, place, base)
+    return Layout(tiles, tile, source, weight, place)
 
 
 def widened(

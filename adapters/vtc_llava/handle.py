@@ -18,7 +18,7 @@ from . import mixing
 from .family import Family
 from .geometry import Layout, one_tile
 from .packing import Plan, Rivals
-from .savings import Description, describe
+from .savings import Description, describe, html_table
 from .settings import Settings
 
 
@@ -117,6 +117,19 @@ class Handle:
         layout = self.layouts["image"](height, width) if frames is None else self.layouts["video"](frames)
         return describe(self.model.config, self.model.dtype, layout, self.settings, self.walk.layers)
 
+    def show(self, image: Any = None, *, video: Any = None, title: str | None = None) -> Any:
+        """A matplotlib figure: a picture as encoded, its kept and merged patches, the scores that chose them.
+
+        The vision tower is run as it is now, the language model is not; `last` and `weights` are of this picture then.
+
+        Args:
+            image: a picture, or where its file is; or `video` instead: frames, as the processor takes them.
+        """
+        from .showing import shown_by_model  # matplotlib takes its time, and serving does without
+
+        shown = shown_by_model(self, image, video)
+        return shown.figure(title or f"{shown.fed} of {shown.tokens} visual tokens ({spelled(self.settings.method)})")
+
     def install(self, overrides: list[tuple[Any, str, Any]]) -> None:
         """Set every (instance, attribute, value), and remember what `undo` has to put back."""
         for instance, attribute, value in overrides:
@@ -140,6 +153,15 @@ class Handle:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.undo()
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        kept = {} if self.last is None else {"last call": f"{len(self.last.scores)} tiles or frames encoded"}
+        state = {"state": "patched" if self._patched else "undone"}
+        method = {"budget": str(self.settings.budget), "method": spelled(self.settings.method)}
+        return html_table(
+            {"model": type(self.model).__name__, "tokens": f"{self.tokens} a tile", **method, **state, **kept}
+        )
 
     def __repr__(self) -> str:
         state = f"{self.settings.budget} of {self.tokens}, method={spelled(self.settings.method)!r}"

@@ -212,10 +212,16 @@ def _by_tile(plan: Plan, needed: Int64[Tensor, "needed"]) -> ByTile:
 
 
 def _scores(plan: Plan, ended: Sequence[Rivals], device: torch.device) -> Float[Tensor, "tiles tokens"]:
-    """Of every patch; of one that did not compete NaN, of one that is in several blends that of the last of them."""
+    """Of every patch; of one that did not compete NaN, of one that is in several blends the highest of theirs."""
     table = torch.full((plan.tiles * plan.tokens,), torch.nan, device=device)
     for rivals in ended:
-        source = torch.from_numpy(plan.source).to(device)[rivals.positions]
+        source, weight = (torch.from_numpy(x).to(device)[rivals.positions] for x in (plan.source, plan.weight))
         patches = source - 1 - source // (1 + plan.tokens)
-        table[patches] = rivals.choice.scores.to(table)[:, :, None].expand(patches.shape)
+        scores = rivals.choice.scores.to(table)[:, :, None].expand(patches.shape)
+        if patches.shape[2] == 1:
+            table[patches] = scores
+        else:
+            scores = scores.masked_fill(weight == 0, -torch.inf).flatten()
+            table.scatter_reduce_(0, patches.flatten(), scores, "amax", include_self=False)
+            table.masked_fill_(table == -torch.inf, torch.nan)
     return table.view(plan.tiles, plan.tokens)

@@ -1,5 +1,6 @@
 """What a patch saves in the language model: estimated from configurations, nothing is run."""
 
+from html import escape
 from typing import Any, NamedTuple
 
 import torch
@@ -28,18 +29,30 @@ class Description(NamedTuple):
     cache_after: int
 
     def __str__(self) -> str:
-        return "\n".join(
-            (
-                f"family        {self.family}",
-                f"tower         {self.tower}",
-                f"method        {spelled(self.method)}" + (f", layers {self.layers}" if self.layers else ""),
-                f"tokens        {self.tokens_before} -> {self.tokens_after} ({self.budget})",
-                f"prefill       {_short(self.flops_before)} -> {_short(self.flops_after)} FLOPs "
-                f"({_short(self.flops_before - self.flops_after)} saved)",
-                f"KV cache      {_short(self.cache_before)} -> {_short(self.cache_after)} bytes "
-                f"({_short(self.cache_before - self.cache_after)} saved)",
-            )
-        )
+        return "\n".join(f"{name:<14}{value}" for name, value in self._lines().items())
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return html_table(self._lines())
+
+    def _lines(self) -> dict[str, str]:
+        def saved(before: int, after: int, unit: str) -> str:
+            return f"{_short(before)} -> {_short(after)} {unit} ({_short(before - after)} saved)"
+
+        return {
+            "family": self.family,
+            "tower": self.tower,
+            "method": spelled(self.method) + (f", layers {self.layers}" if self.layers else ""),
+            "tokens": f"{self.tokens_before} -> {self.tokens_after} ({self.budget})",
+            "prefill": saved(self.flops_before, self.flops_after, "FLOPs"),
+            "KV cache": saved(self.cache_before, self.cache_after, "bytes"),
+        }
+
+
+def html_table(lines: dict[str, str]) -> str:
+    """Two columns: names and values."""
+    rows = "".join(f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in lines.items())
+    return f"<table>{rows}</table>"
 
 
 class Decoder(NamedTuple):

@@ -3,16 +3,25 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import nn
-from transformers import CLIPVisionModel, LlavaConfig, PreTrainedModel, SiglipVisionConfig, SiglipVisionModel
-from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
+from transformers import (
+    AutoModel,
+    CLIPVisionModel,
+    PreTrainedConfig,
+    PreTrainedModel,
+    SiglipVisionConfig,
+    SiglipVisionModel,
+)
 
+from vtc_core import checkpoints
 from vtc_core.methods import Method
 
+from .reading import read
 from .towers import refuse_without_cls
 
 # Where CLIP, SigLIP and LLaVA checkpoints keep the tower, as published and as newer `save_pretrained` writes it.
-_TOWER_KEYS = {r"^(model\.)?vision_tower\.(vision_model\.)?": "", r"^vision_model\.": ""}
+_TOWER_KEYS = {r"^(model\.)?(vision|image)_tower\.(vision_model\.)?": "", r"^vision_model\.": ""}
 
 
 class CLIPTower(CLIPVisionModel):
@@ -51,6 +60,7 @@ def tower_config(config: Any, name: str, method: Method | None = None) -> Any:
         )
     if kind == "siglip_vision_model" and method:
         refuse_without_cls(f"the vision tower of {name} ({kind})", method)
+    checkpoints.tower(vision_config.to_dict(), "" if vision_config is config else "vision_config.")
     return vision_config
 
 
@@ -64,42 +74,30 @@ def feature_layer(config: Any) -> int | Sequence[int]:
 
 def read_tower(path_or_hub_id: str, vision_config: Any, **model_kwargs: Any) -> PreTrainedModel:
     """The tower of a CLIP, SigLIP or LLaVA checkpoint, in eval mode; nothing else is read."""
-    loaded: Any = _TOWERS[vision_config.model_type].from_pretrained(
-        path_or_hub_id, config=vision_config, key_mapping=_TOWER_KEYS, output_loading_info=True, **model_kwargs
-    )
-    tower, info = loaded
-    require_all(info, f"{path_or_hub_id} lacks tensors of its vision tower")
-    return tower.eval()
+    tower = _TOWERS[vision_config.model_type]
+    mapping: dict[str, Any] = {"config": vision_config, "key_mapping": _TOWER_KEYS}
+    return read(tower, path_or_hub_id, "its vision tower", **mapping, **model_kwargs)
 
 
 class _Projector(PreTrainedModel):
-    """The projector alone, read out of a LLaVA checkpoint."""
+    """The projector alone, read out of a LLaVA checkpoint of any family."""
 
-    config_class = LlavaConfig
+    config_class = PreTrainedConfig
     _keys_to_ignore_on_load_unexpected = [r"."]  # noqa: RUF012
 
-    def __init__(self, config: LlavaConfig) -> None:
+    def __init__(self, config: Any) -> None:
         super().__init__(config)
-        self.multi_modal_projector = LlavaMultiModalProjector(config)
+        with torch.device("meta"):  # which class it is: no weights
+            kind = type(AutoModel.from_config(config).multi_modal_projector)
+        self.multi_modal_projector = kind(config)
         self.post_init()
 
 
 def read_projector(path_or_hub_id: str, config: Any, **model_kwargs: Any) -> nn.Module:
-    """The projector of a LLaVA-1.5 checkpoint, in eval mode, and nothing else."""
-    if getattr(config, "model_type", None) != "llava":
-        raise ValueError(f"{path_or_hub_id} must be a LLaVA (model_type 'llava') to have its projector read alone")
+    """The projector of a LLaVA checkpoint, in eval mode, and nothing else."""
+    if not hasattr(config, "projector_hidden_act"):
+        kind = getattr(config, "model_type", None)
+        raise ValueError(f"{path_or_hub_id} must be a LLaVA to have its projector read alone, got model_type {kind!r}")
     kwargs = {key: value for key, value in model_kwargs.items() if key != "attn_implementation"}
-    loaded: Any = _Projector.from_pretrained(
-        path_or_hub_id, config=config, key_mapping={r"^model\.": ""}, output_loading_info=True, **kwargs
-    )
-    model, info = loaded
-    require_all(info, f"{path_or_hub_id} lacks tensors of its projector")
-    return model.multi_modal_projector.eval()
-
-
-def require_all(info: dict[str, Any], complaint: str) -> None:
-    """A ValueError unless a checkpoint held every tensor; transformers makes random numbers of the others."""
-    absent = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-    if absent:
-        more = ", ..." if len(absent) > 4 else ""
-        raise ValueError(f"{complaint} ({len(absent)} in all): {', '.join(absent[:4])}{more}")
+    mapping: dict[str, Any] = {"config": config, "key_mapping": {r"^model\.": ""}}
+    return read(_Projector, path_or_hub_id, "its projector", **mapping, **kwargs).multi_modal_projector

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from llava.families import llava_next
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_models import make_processor, make_siglip, make_tower
@@ -13,7 +14,7 @@ from typer.testing import Result
 
 import vtc_tiny
 from vtc_cli.pictures import open_picture
-from vtc_cli.show import as_seen
+from vtc_llava.showing import as_seen
 
 Vtc = Callable[..., Result]
 
@@ -82,6 +83,35 @@ def test_as_seen_undoes_the_normalisation(checkpoint: Path, photo: Path):
     processor = AutoImageProcessor.from_pretrained(checkpoint)
     pixels = processor(images=picture, return_tensors="pt")["pixel_values"][0].numpy()
     assert (as_seen(pixels, processor) == np.asarray(picture)).all()
+
+
+def test_all_tiles_of_a_llava_next_without_its_language_model(vtc: Vtc, photo: Path, tmp_path: Path):
+    model, processor = llava_next()
+    model.save_pretrained(tmp_path / "next")
+    processor.image_processor.save_pretrained(tmp_path / "next")
+    weights = load_file(tmp_path / "next" / "model.safetensors")
+    needed = {name: tensor for name, tensor in weights.items() if "vision_tower" in name or "projector" in name}
+    assert 0 < len(needed) < len(weights)
+    save_file(needed, tmp_path / "next" / "model.safetensors", metadata={"format": "pt"})
+    said = {}
+    for words in (["--keep", 5], ["--total", 17], ["--method", "divprune", "--keep", 5], ["--method", "pact"]):
+        result = vtc("show", photo, "--model", tmp_path / "next", *words)
+        assert result.exit_code == 0, result.output
+        said[words[-2]] = result.stdout
+    assert said == {
+        "--keep": "kept.png: 25 of 166 visual tokens (5 of 36 a tile)\n",
+        "--total": "kept.png: 17 of 166 visual tokens (total 17)\n",
+        "--method": "kept.png: 20 of 166 visual tokens (4 of 36 a tile)\n",
+    }
+    refused = vtc("show", photo, "--model", tmp_path / "next", "--keep", 5, "--total", 17)
+    assert refused.exit_code == 2
+    assert "keep=5 and total=17" in refused.stderr
+
+
+def test_total_is_refused_for_pictures_of_one_tile(vtc: Vtc, photo: Path, checkpoint: Path):
+    result = vtc("show", photo, "--model", checkpoint, "--total", 9)
+    assert result.exit_code == 2
+    assert "a picture of 'llava' is one tile: pass keep=9" in result.stderr
 
 
 @pytest.mark.parametrize("out", ["nowhere/kept.png", "kept.jpg"])
