@@ -47,7 +47,7 @@ def export(
         _print_folder(folder, plan.counted)
     else:
         fixed = "fixed" if static_keep else "unless the input keep says otherwise"
-        typer.echo(f"{out}: {_size(report.bytes)}, {plan.counted}, {fixed}")
+        typer.echo(f"{out}: {megabytes(report.bytes)}, {plan.counted}, {fixed}")
     typer.echo(
         f"compared with torch: {report.overlap:.1%} of the kept tokens are the same, "
         f"features differ by {report.difference:.1g} at most, cosine {report.cosine:.6f}"
@@ -55,8 +55,8 @@ def export(
 
 
 def _print_folder(folder: ExportedFolder, counted: str) -> None:
-    rows = [(f"onnx/{folder.encoder.path.name}", _size(folder.encoder.bytes), counted)]
-    rows += [(f"onnx/{file.name}", _size(file.stat().st_size), "as it was") for file in language_model(folder.path)]
+    rows = [(f"onnx/{folder.encoder.path.name}", megabytes(folder.encoder.bytes), counted)]
+    rows += [(f"onnx/{file.name}", megabytes(file.stat().st_size), "as it was") for file in language_model(folder.path)]
     rows += [(f"onnx/{part}.onnx", "not there", "as in any ONNX export of the model") for part in folder.absent]
     rows += [("config and processor", "", f"{folder.keep} placeholders a picture")]
     wide = max(len(name) for name, _, _ in rows)
@@ -70,7 +70,7 @@ def _print_folder(folder: ExportedFolder, counted: str) -> None:
         )
 
 
-def _size(count: int) -> str:
+def megabytes(count: int) -> str:
     return f"{count / 1e6:,.2f} MB"
 
 
@@ -83,10 +83,18 @@ def steps() -> Iterator[Callable[[str], None]]:
 
 @contextmanager
 def refusing() -> Iterator[None]:
+    """`mendable`, of a command whose MODEL is an argument."""
+    try:
+        with mendable():
+            yield
+    except BadUsage as error:
+        raise BadUsage(str(error).replace("--model", "MODEL", 1)) from error
+
+
+@contextmanager
+def mendable() -> Iterator[None]:
     """What the user can mend, as bad usage. A file that torch contradicts is none of it."""
     try:
         yield
-    except BadUsage as error:
-        raise BadUsage(str(error).replace("--model", "MODEL", 1)) from error
     except (ImportError, OSError, TypeError, ValueError, SafetensorError) as error:
         raise BadUsage(reason(error)) from error
