@@ -15,6 +15,7 @@ from .bench import bench
 from .corpora import encode
 from .errors import BadUsage, Commands
 from .options import Debug, Image, Keep, Layers, Method, Model, Reduce, Total, method_of
+from .page import page
 from .pictures import check_out, open_picture
 from .progress import waiting
 from .targets import check_target
@@ -188,6 +189,7 @@ def export(
 
 
 app.command()(encode)
+app.command()(page)
 app.command()(tune)
 
 
