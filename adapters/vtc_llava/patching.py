@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
-from transformers import AutoConfig, AutoProcessor
-
 from vtc_core.methods import Method, either
 from vtc_torch import loading, towers
+from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 
 from .families import checked, family_of, settings_of
@@ -14,6 +13,7 @@ from .family import check_processor
 from .features import Features
 from .handle import Handle
 from .placeholders import Placeholders
+from .reading import read_model, read_processor
 
 
 def patch(
@@ -92,14 +92,13 @@ def load(
         ValueError: as `patch`; or tensors are missing (they are named).
     """
     hub_kwargs = loading.hub_kwargs(model_kwargs)
-    config = AutoConfig.from_pretrained(path_or_id, **hub_kwargs)
+    config = read_config(path_or_id, **hub_kwargs)
     given = {"keep": keep, "total": total, "method": method, "layers": layers, "reduce": reduce}
     settings = settings_of(config, path_or_id, given)  # refusals before gigabytes are read
-    processor = AutoProcessor.from_pretrained(path_or_id, **hub_kwargs)
     family = family_of(config, path_or_id)
-    model, info = family.model.from_pretrained(path_or_id, output_loading_info=True, **model_kwargs)
-    loading.require_all(info, f"{path_or_id} lacks tensors of the model")
-    patch(model.eval(), processor, settings.keep, total=settings.total, method=settings.method)
+    processor = read_processor(family, path_or_id, config, **hub_kwargs)
+    model = read_model(family, path_or_id, config, **model_kwargs)
+    patch(model, processor, settings.keep, total=settings.total, method=settings.method)
     return model, processor
 
 

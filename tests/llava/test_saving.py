@@ -10,7 +10,7 @@ from transformers import AutoProcessor
 
 import vtc_llava
 from vtc_core.methods import FasterVlm, Received, VtcCls, method_of
-from vtc_llava import patching
+from vtc_llava import reading
 
 from .families import FAMILIES, IMAGE, llava, llava_next, llava_siglip
 from .prompts import encoded, prompts
@@ -59,7 +59,7 @@ def test_a_saved_pair_comes_back_pruned_and_its_folder_is_a_stock_checkpoint(fam
             processor.save_pretrained(tmp_path)
             assert "vtc" not in json.dumps([json.loads(f.read_text()) for f in tmp_path.glob("*processor*.json")])
     if case.videos:
-        monkeypatch.setattr(patching.AutoProcessor, "from_pretrained", lambda *args, **kwargs: case.make()[1])
+        monkeypatch.setattr(reading.AutoProcessor, "from_pretrained", lambda *args, **kwargs: case.make()[1])
     saved_settings = json.loads((tmp_path / "config.json").read_text())["vtc"]
     assert set(saved_settings) == {"method", *({"keep", "total"} & set(settings))}
 

@@ -1,0 +1,50 @@
+"""What `load` reads, each part held to the configuration before the next: the processor, then gigabytes of weights."""
+
+import copy
+import math
+from typing import Any
+
+import torch
+from transformers import AutoProcessor
+
+from vtc_core import checkpoints
+from vtc_torch import held, loading
+from vtc_torch.configuration import UNTRUSTED, as_data
+from vtc_torch.processors import check_image_processor
+from vtc_torch.reading import read
+
+from .family import Family, check_processor
+
+PACKED = 16  # numbers that a stored one can stand for, in a quantised checkpoint
+
+
+def read_processor(family: Family, path_or_id: str, config: Any, **hub_kwargs: Any) -> Any:
+    """The processor of a checkpoint with this configuration; ValueError, TypeError where they do not fit."""
+    with as_data(path_or_id):
+        processor: Any = AutoProcessor.from_pretrained(path_or_id, **UNTRUSTED, **hub_kwargs)
+    check_processor(family, config, processor)
+    check_image_processor(processor.image_processor, config.vision_config, path_or_id)
+    for kind in family.towers:
+        key = f"{kind}_token_id"
+        ours, theirs = getattr(config, key), getattr(processor, key)
+        checkpoints.token(f"{key} of the config of {path_or_id}", ours, config.text_config.vocab_size)
+        if ours != theirs:
+            word = getattr(processor, f"{kind}_token")
+            raise ValueError(
+                f"{key} of {path_or_id} is {ours} in its config, and its processor writes {word} as {theirs}"
+            )
+    return processor
+
+
+def read_model(family: Family, path_or_id: str, config: Any, **model_kwargs: Any) -> Any:
+    """The model, in eval mode; ValueError, before weights are read, where the configuration does not describe them."""
+    shapes = held.shapes(path_or_id, **loading.hub_kwargs(model_kwargs))
+    held.check_tower(config.vision_config, shapes)
+    if shapes:
+        checkpoints.language_depth(getattr(config.text_config, "num_hidden_layers", 0), shapes, "text_config.")
+        with torch.device("meta"):
+            described = sum(x.numel() for x in family.model(copy.deepcopy(config)).parameters())
+        stored = sum(map(math.prod, shapes.values()))
+        if described > PACKED * stored:
+            raise ValueError(f"the config of {path_or_id} describes {described} numbers, and its weights are {stored}")
+    return read(family.model, path_or_id, "the model", **model_kwargs)
