@@ -17,7 +17,8 @@ import vtc_onnx
 
 encoder = vtc_onnx.PrunedEncoder("encoder.onnx")
 side = encoder.metadata.image_size
-pixels = np.random.default_rng(0).standard_normal((2, 3, side, side), dtype=np.float32)  # an image processor makes yours
+# in earnest an image processor makes the pixels
+pixels = np.random.default_rng(0).standard_normal((2, 3, side, side), dtype=np.float32)
 for keep in (4, 16, 64):
     features, indices, scores = encoder(pixels, keep=keep)
     print(f"keep={keep}: features {features.shape}, first picture's tokens {indices[0, :4]} ...")
