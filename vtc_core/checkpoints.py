@@ -41,7 +41,7 @@ def sizes(settings: Mapping[str, Any], key: str = "") -> None:
     for name in (*_TOWER, *_LANGUAGE):
         if arguments.is_integer(settings.get(name)):
             _count(key + name, settings[name])
-    depth = settings.get("num_hidden_layers")
+    depth: Any = settings.get("num_hidden_layers")
     if arguments.is_integer(depth) and depth > _DEEPEST:
         raise ValueError(f"{key}num_hidden_layers must be an integer in [1, {_DEEPEST}], got {depth}")
 
@@ -68,8 +68,7 @@ def tower_depth(layers: int, names: Iterable[str], key: str = "") -> None:
 
 
 def tower_tensors(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], key: str = "") -> None:
-    """The tensors of a tower against its numbers; `shapes` of all tensors of the checkpoint, by name."""
-    tower_depth(settings["num_hidden_layers"], shapes, key)
+    """The tensors of a tower against its numbers; `shapes` of all tensors that are stored as they are, by name."""
     prefix = tower_prefix(shapes)
     for name, axes in _AXES.items():
         for axis, held in zip(axes, shapes.get(prefix + name, ()), strict=False):

@@ -1,25 +1,51 @@
 """Pictures and questions in, answers out: the prompt, `generate`, and the words that came after it."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from PIL import Image
+from transformers import LogitsProcessorList
 
 from vtc_llava.answering import prompt as prompt
 
 
 def encode(model: Any, processor: Any, pictures: Sequence[Image.Image], questions: Sequence[str]) -> Any:
     """What `generate` takes, on the model's device, for each question about the picture at the same place."""
-    prompts = [prompt(processor, question) for question in questions]
+    return fed(model, processor, pictures, [prompt(processor, question) for question in questions])
+
+
+def fed(model: Any, processor: Any, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
+    """The same of prompts that are written already."""
     inputs = processor(images=list(pictures), text=prompts, return_tensors="pt", padding=True)
     return inputs.to(model.device, model.dtype)
 
 
 @torch.inference_mode()
 def generate(model: Any, inputs: Any, max_new_tokens: int) -> torch.Tensor:
-    """The new ids of each row, greedily decoded."""
-    return model.generate(**inputs, max_new_tokens=max_new_tokens, do_sample=False)[:, inputs["input_ids"].shape[1] :]
+    """The new ids of each row, greedily decoded; ValueError where the model's numbers are not finite."""
+    ids = model.generate(
+        **inputs,
+        max_new_tokens=max_new_tokens,
+        do_sample=False,
+        logits_processor=LogitsProcessorList([partial(_finite, model)]),
+    )
+    return ids[:, inputs["input_ids"].shape[1] :]
+
+
+def _finite(model: Any, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """At every step, as a processor of logits; -inf is what others forbid a token with."""
+    pruned = getattr(model, "vtc", None) and model.vtc.last
+    for what, good in (
+        ("features of the vision tower", pruned is None or pruned.features.isfinite().all()),
+        ("logits of the language model", not (logits.isnan() | logits.isposinf()).any()),
+    ):
+        if not good:
+            dtype = str(model.dtype).removeprefix("torch.")
+            helps = ": try --dtype float32" if dtype == "float16" else ""
+            raise ValueError(f"the {what} are not finite in {dtype}{helps}")
+    return logits
 
 
 def words(processor: Any, ids: torch.Tensor) -> list[str]:

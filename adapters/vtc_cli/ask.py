@@ -29,9 +29,9 @@ def ask(
     """Print the answer, the tokens spent, and the seconds of encoder and language model."""
     place = models.pick_device(device)
     plan = models.plan(model, keep, method)
-    llava, processor = models.load_llava(plan, keep, total, place, dtype)
+    llava, processor, prompt = models.load_llava(plan, keep, total, question, place, dtype)
     with progress.without_chatter(), progress.waiting("answering"):
-        inputs = answering.encode(llava, processor, [picture], [question])
+        inputs = answering.fed(llava, processor, [picture], [prompt])
         with stopwatch(llava) as seconds:
             ids = answering.generate(llava, inputs, max_new_tokens)
     typer.echo(visible(answering.words(processor, ids)[0]))

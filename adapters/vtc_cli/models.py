@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from transformers import AutoConfig
 
 import vtc_tiny
 from vtc_core.methods import Method, VtcCls
+from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 from vtc_torch.loading import feature_layer, tower_config
 from vtc_torch.towers import size_of_config
@@ -43,7 +43,7 @@ def plan(model: str | None, keep: int | None, method: Method = VtcCls()) -> Plan
     """Find the checkpoint and check the numbers against its config, before any weights are read."""
     source = find(model)
     with refusing(source):
-        config = AutoConfig.from_pretrained(source)
+        config = read_config(source)
         tokens, depth = size_of_config(tower_config(config, source))
     kept = max(1, round(tokens / SHARE)) if keep is None else keep
     try:
@@ -126,17 +126,27 @@ def budgeted(plan: Plan, keep: int | None, total: int | None) -> dict[str, Any]:
     return given
 
 
-def load_llava(plan: Plan, keep: int | None, total: int | None, device: torch.device, dtype: str) -> tuple[Any, Any]:
-    """The (model, processor) of a plan, patched with its `keep`, or with `total` where that is given; on the device.
+def load_llava(
+    plan: Plan, keep: int | None, total: int | None, question: str, device: torch.device, dtype: str
+) -> tuple[Any, Any, str]:
+    """The (model, processor) of a plan, patched with its `keep`, or with `total` where that is given, on the device.
 
-    `keep` is what was asked for, to refuse both.
+    Before its weights are read the processor has to write the prompt, which is returned as well. `keep` is what was
+    asked for, to refuse both.
     """
-    import vtc_llava
+    from vtc_llava import patch, reading
+    from vtc_llava.families import family_of
+
+    from . import prompts
 
     given = budgeted(plan, keep, total)
     with loading(plan.source):
-        model, processor = vtc_llava.load(plan.source, **given, dtype=dtype)
-    return model.to(device), processor
+        family = family_of(plan.config, plan.source)
+        processor = reading.read_processor(family, plan.source, plan.config)
+        (prompt,) = prompts.written(processor, plan.config, plan.source, [question])
+        model = reading.read_model(family, plan.source, plan.config, dtype=dtype)
+        patch(model, processor, **given)
+    return model.to(device), processor, prompt
 
 
 def pick_device(device: str) -> torch.device:

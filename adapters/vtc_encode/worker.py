@@ -15,11 +15,13 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
-from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
 from vtc_core.methods import Method, VtcCls, saved
 from vtc_pictures import MAX_BYTES, MAX_PIXELS, Room, Unreadable, count_bytes, count_pixels, read_picture, short
 from vtc_torch import Pruned, PrunedEncoder
+from vtc_torch.configuration import read_config
+from vtc_torch.loading import tower_config
+from vtc_torch.processors import read_image_processor
 
 from .pictures import Picture
 from .refused import Refused
@@ -75,7 +77,8 @@ class Worker:
                 "before the projector"
             )
         # Not torchvision, whose resizing differs: the same pixels on every machine.
-        self.processor: Any = AutoImageProcessor.from_pretrained(recipe.checkpoint, backend="pil")
+        vision_config = tower_config(read_config(recipe.checkpoint), recipe.checkpoint)
+        self.processor: Any = read_image_processor(recipe.checkpoint, vision_config, backend="pil")
         self.encoder = PrunedEncoder.from_pretrained(
             recipe.checkpoint,
             recipe.keep,

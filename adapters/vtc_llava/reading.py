@@ -38,13 +38,13 @@ def read_processor(family: Family, path_or_id: str, config: Any, **hub_kwargs: A
 
 def read_model(family: Family, path_or_id: str, config: Any, **model_kwargs: Any) -> Any:
     """The model, in eval mode; ValueError, before weights are read, where the configuration does not describe them."""
-    shapes = held.shapes(path_or_id, **loading.hub_kwargs(model_kwargs))
-    held.check_tower(config.vision_config, shapes)
-    if shapes:
-        checkpoints.language_depth(getattr(config.text_config, "num_hidden_layers", 0), shapes, "text_config.")
+    found = held.headers(path_or_id, **loading.hub_kwargs(model_kwargs))
+    held.check_tower(config.vision_config, found)
+    if found:
+        checkpoints.language_depth(getattr(config.text_config, "num_hidden_layers", 0), found, "text_config.")
         with torch.device("meta"):
             described = sum(x.numel() for x in family.model(copy.deepcopy(config)).parameters())
-        stored = sum(map(math.prod, shapes.values()))
+        stored = sum(math.prod(header.shape) for header in found.values())
         if described > PACKED * stored:
             raise ValueError(f"the config of {path_or_id} describes {described} numbers, and its weights are {stored}")
     return read(family.model, path_or_id, "the model", **model_kwargs)

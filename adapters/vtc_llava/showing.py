@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from PIL import Image
-from transformers import AutoConfig
-from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
 from vtc_core.methods import method_of
 from vtc_pictures import open_file, read_picture
 from vtc_torch import Pruned, PrunedEncoder, loading
+from vtc_torch.configuration import read_config
+from vtc_torch.processors import read_image_processor
 
 from . import mixing, packing
 from .budget import budget
@@ -41,11 +41,11 @@ def shown_by_tower(
     """As `vtc_llava.show`, before it is drawn."""
     method, budgeted = method_of(method or "vtc-cls"), budget(keep, total)
     hub = loading.hub_kwargs(model_kwargs)
-    config = AutoConfig.from_pretrained(source, trust_remote_code=False, **hub)
+    config = read_config(source, **hub)
     family = FAMILIES.get(config.model_type)
     if total is not None and not (family and family.several):
         raise ValueError(f"total is for pictures of several tiles, not for {config.model_type!r}: pass keep={total}")
-    processor = AutoImageProcessor.from_pretrained(source, trust_remote_code=False, **hub)
+    processor = read_image_processor(source, loading.tower_config(config, source), **hub)
     project = "projected" in method.needs or (family is not None and family.blend_projected and method.merges)
     encoder = PrunedEncoder.from_pretrained(source, keep or 1, method, project=project, **model_kwargs)
     inputs = processor(images=_opened(image), return_tensors="pt").to(encoder.tower.device, encoder.tower.dtype)

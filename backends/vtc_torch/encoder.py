@@ -92,7 +92,9 @@ class PrunedEncoder(nn.Module):
         vision_config = loading.tower_config(config, path_or_hub_id, method_of(method))
         made = loading.feature_layer(config) if feature_layer is None else feature_layer
         walk_of(*towers.size_of_config(vision_config), keep, method, made)
-        held.check_tower(vision_config, held.shapes(path_or_hub_id, **hub_kwargs), alone=vision_config is config)
+        found = held.headers(path_or_hub_id, **hub_kwargs)
+        held.check_tower(vision_config, found, alone=vision_config is config)
+        held.refuse_quantised(path_or_hub_id, found)
         projector = loading.read_projector(path_or_hub_id, config, **model_kwargs) if project else None
         tower = loading.read_tower(path_or_hub_id, vision_config, **model_kwargs)
         return cls(tower, keep, method, made, projector)

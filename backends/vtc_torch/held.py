@@ -1,10 +1,10 @@
-"""What the weights of a checkpoint are, from their headers alone: the name and shape of every tensor."""
+"""What the weights of a checkpoint are, from their headers alone: name, shape and dtype of every tensor."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -16,23 +16,46 @@ from vtc_core import checkpoints
 FORMATS = {"model": "safetensors", "pytorch_model": "bin"}  # the first that is there is read
 
 
-def shapes(path_or_hub_id: str, **hub_kwargs: Any) -> dict[str, tuple[int, ...]]:
-    """The shape of every tensor by name; nothing where no file of the usual names is there.
+FLOATS = ("F64", "F32", "F16", "BF16", "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16")
+
+
+class Header(NamedTuple):
+    """Of one tensor; the dtype in the words of its file format."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def headers(path_or_hub_id: str, **hub_kwargs: Any) -> dict[str, Header]:
+    """The header of every tensor by name; nothing where no file of the usual names is there.
 
     Raises:
         ValueError: an index that names files elsewhere; pickles that hold more than tensors.
         OSError, SafetensorError: files that an index names are missing, or damaged.
     """
-    found: dict[str, tuple[int, ...]] = {}
+    found: dict[str, Header] = {}
     for file in _files(path_or_hub_id, hub_kwargs):
         found.update(_of_safetensors(file) if file.suffix == ".safetensors" else _of_pickle(file))
     return found
 
 
-def check_tower(vision_config: Any, held: dict[str, tuple[int, ...]], alone: bool = False) -> None:
+def check_tower(vision_config: Any, found: dict[str, Header], alone: bool = False) -> None:
     """A ValueError where a tower's configuration does not describe its tensors; `alone`: it is all of config.json."""
-    if held:
-        checkpoints.tower_tensors(vision_config.to_dict(), held, "" if alone else "vision_config.")
+    key = "" if alone else "vision_config."
+    checkpoints.tower_depth(vision_config.num_hidden_layers, found, key)
+    unpacked = {name: header.shape for name, header in found.items() if header.dtype in FLOATS}
+    checkpoints.tower_tensors(vision_config.to_dict(), unpacked, key)
+
+
+def refuse_quantised(name: str, found: dict[str, Header]) -> None:
+    """A ValueError for a tower whose weights mean nothing without the scales that belong to them."""
+    prefix = checkpoints.tower_prefix(found)
+    for key, header in found.items():
+        if key.startswith(f"{prefix}encoder.") and header.dtype not in FLOATS:
+            raise ValueError(
+                f"the vision tower of {name} is quantised ({key} is {header.dtype}), and alone it can be read in "
+                "floating point only: take the checkpoint that this one was made of"
+            )
 
 
 def _files(name: str, hub_kwargs: dict[str, Any]) -> Iterator[Path]:
@@ -60,15 +83,16 @@ def _file(name: str, file: str, hub_kwargs: dict[str, Any]) -> Path | None:
         return None
 
 
-def _of_safetensors(file: Path) -> dict[str, tuple[int, ...]]:
+def _of_safetensors(file: Path) -> dict[str, Header]:
     with safe_open(file, "pt") as held:
-        return {name: tuple(held.get_slice(name).get_shape()) for name in held.keys()}  # noqa: SIM118, no mapping
+        slices = {name: held.get_slice(name) for name in held.keys()}  # noqa: SIM118, it is no mapping
+        return {name: Header(tuple(part.get_shape()), part.get_dtype()) for name, part in slices.items()}
 
 
-def _of_pickle(file: Path) -> dict[str, tuple[int, ...]]:
+def _of_pickle(file: Path) -> dict[str, Header]:
     try:
         held = torch.load(file, map_location="meta", weights_only=True)
-        return {name: tuple(tensor.shape) for name, tensor in held.items()}
+        return {name: Header(tuple(tensor.shape), str(tensor.dtype)) for name, tensor in held.items()}
     except (UnpicklingError, AttributeError) as error:  # an AttributeError: no mapping, or no tensors in it
         raise ValueError(
             f"{file.name} is a pickle that holds more than tensors, which could run code: it is not read, "

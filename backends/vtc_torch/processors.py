@@ -34,7 +34,8 @@ def check_image_processor(processor: Any, vision_config: Any, name: str) -> None
     settings = {key: getattr(processor, key, None) for key in ("image_mean", "image_std", "rescale_factor")}
     try:
         with np.errstate(all="ignore"):
-            pixels = np.asarray(processor(images=white, return_tensors="np")["pixel_values"])
+            made = processor(images=white, return_tensors="np")
+            pixels = np.asarray(made.get("pixel_values", made.get("pixel_values_images")))  # Video-LLaVA's, to 5.23
     except Exception as error:  # whatever odd settings do in transformers, NumPy or Pillow
         raise ValueError(f"{whose} fails ({type(error).__name__}: {error}), with {_spelled(settings)}") from error
     if pixels.ndim < 3 or pixels.shape[-3] != channels:
