@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import typer
 from rich.console import Console
-from transformers import AutoConfig
 
 import vtc_llava
 import vtc_tune
 from vtc_core.methods import Method
 from vtc_encode import Refused
 from vtc_pictures import visible
+from vtc_torch.configuration import read_config
 from vtc_tune.folder import PAGE, REPORT, SKIPPED
 from vtc_tune.samples import draw
 from vtc_tune.scenes import Scenes
@@ -66,7 +66,7 @@ def _report(words: str | None, out: Path, options: Options) -> vtc_tune.Report:
         drawn = draw(data, options.samples, options.seed)
     place, source = models.pick_device(options.device), models.find(options.model)
     with models.refusing(source):
-        config = AutoConfig.from_pretrained(source)
+        config = read_config(source)
     try:
         settings = settings_of(config, options.methods, options.keeps, options.totals)
     except (ValueError, TypeError) as error:

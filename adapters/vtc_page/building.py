@@ -116,7 +116,7 @@ def _about(source: str, model: Path, tokens: int, keep: int, method: Method) -> 
     from vtc_llava.answering import prompt
 
     embedded = Path(source) == vtc_tiny.PATH
-    processor = AutoProcessor.from_pretrained(model)
+    processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
     before, _, after = prompt(processor, QUESTION).partition(QUESTION)
     return {
         "name": "The embedded LLaVA" if embedded else Path(source).name,

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration
 
 from vtc_onnx.folder import LANGUAGE_MODEL, language_model
 from vtc_onnx.language_model import export_language_model
 from vtc_onnx.writing import MOST
+from vtc_torch.configuration import read_config
+from vtc_torch.reading import read
 
 NAMES = {"": "fp32", "quantized": "q8"}  # how transformers.js calls the dtype by which a file's name ends
 
@@ -18,7 +20,7 @@ def check(source: str) -> None:
     absent = [part for part in LANGUAGE_MODEL if not _kinds(Path(source), part)]
     if len(absent) == 1:
         raise ValueError(f"{source}/onnx holds the other part of a language model, but no {absent[0]}.onnx")
-    config = AutoConfig.from_pretrained(source)
+    config = read_config(source)
     if not absent or config.model_type != "llava":  # which is refused by `export_folder`
         return
     with torch.device("meta"):
@@ -36,8 +38,8 @@ def check(source: str) -> None:
 def complete(source: str, folder: Path) -> None:
     """Leave in `folder`, which `export_folder` wrote, one file of each part, the smallest; export what is not there."""
     if not language_model(folder):
-        model = LlavaForConditionalGeneration.from_pretrained(source, dtype=torch.float32)
-        export_language_model(model.eval(), folder / "onnx")
+        model = read(LlavaForConditionalGeneration, source, "the model", dtype=torch.float32)
+        export_language_model(model, folder / "onnx")
     for part in LANGUAGE_MODEL:
         kinds = _kinds(folder, part)
         smallest = min(kinds, key=lambda files: sum(file.stat().st_size for file in files))

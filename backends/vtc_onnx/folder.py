@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
+from vtc_core import checks
 from vtc_core.methods import Method, VtcCls
 
 from .export import Report, export
@@ -74,11 +75,12 @@ def export_folder(
         ImportError, ValueError, TypeError, OSError, RuntimeError: as `export`; also a source that is no LLaVA, or whose
             processor does not fit its tower, and a `path` that is `source`. Nothing is left behind then.
     """
-    from transformers import AutoConfig, AutoProcessor
+    from vtc_torch.configuration import read_config
 
     source, path = str(source), Path(path)
     check_place(source, path, overwrite)
-    config = AutoConfig.from_pretrained(source)
+    checks.budget(keep)
+    config = read_config(source)
     if config.model_type != "llava":
         raise ValueError(
             f"{source} is of model_type {config.model_type!r}: the onnx-community layout is for a LLaVA ('llava')"
@@ -94,10 +96,10 @@ def export_folder(
         options: dict[str, Any] = {
             "static_keep": static_keep, "weights": weights, "dtype": dtype, "quantize": quantize
         }  # fmt: skip
+        _write_processor(_read_processor(source, config.vision_config), config.vision_config, int(keep), work)
         encoder = export(source, encoder_path, keep, method, **options, progress=progress)
-        progress("writing config and processor")
+        progress("writing config")
         data = _rename_data(encoder_path)
-        _write_processor(AutoProcessor.from_pretrained(source), config.vision_config, int(keep), work)
         _write_config(config, path / "config.json", dtype_name, data, int(keep), work)
         _write_generation_config(source, config, work)
         for file in language_model(Path(source)):
@@ -131,6 +133,19 @@ def check_place(source: str, path: Path, overwrite: bool) -> None:
 def language_model(folder: Path) -> list[Path]:
     """The files of a language model, external data included, in a folder of this layout."""
     return [file for part in LANGUAGE_MODEL for file in sorted((folder / "onnx").glob(f"{part}*"))]
+
+
+def _read_processor(source: str, vision_config: Any) -> Any:
+    """A processor that fits the tower, or a ValueError."""
+    from transformers import AutoProcessor
+
+    from vtc_torch.configuration import UNTRUSTED, as_data
+    from vtc_torch.processors import check_image_processor
+
+    with as_data(source):
+        processor: Any = AutoProcessor.from_pretrained(source, **UNTRUSTED)
+    check_image_processor(processor.image_processor, vision_config, source)
+    return processor
 
 
 def _write_processor(processor: Any, vision_config: Any, keep: int, folder: Path) -> None:

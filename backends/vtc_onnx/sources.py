@@ -8,10 +8,11 @@ from typing import Any, NamedTuple, SupportsIndex
 
 import torch
 from torch import nn
-from transformers import AutoConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaModel, PreTrainedModel
+from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaModel, PreTrainedModel
 
 from vtc_core.methods import Method, VtcCls
 from vtc_torch import PrunedEncoder, loading, towers
+from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 
 from . import methods
@@ -65,7 +66,7 @@ def read(source: Any, settings: Settings, static_keep: bool) -> Source:
 
 
 def _checkpoint(path: str, settings: Settings) -> Source:
-    config: Any = AutoConfig.from_pretrained(path)
+    config = read_config(path)
     loading.tower_config(config, path, settings.method)  # or an error that says why it cannot be pruned
     kind = config.model_type
     if kind != "llava" and kind not in _TOWERS:
