@@ -1,6 +1,6 @@
 """The model's side: in place of the methods that make features of pictures and videos."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +48,7 @@ class Features:
         self._fixed("vision_feature_layers", vision_feature_layers)
         self._fixed("vision_feature_select_strategy", vision_feature_select_strategy)
         self._fixed("vision_aspect_ratio", vision_aspect_ratio)
+        _refuse_interpolation(kwargs)
         pixels = pixel_values_images if pixel_values is None else pixel_values
         if pixels is None:
             raise TypeError("pixel_values must be a tensor, got None")
@@ -70,6 +71,7 @@ class Features:
         """As the stock method: `pooler_output` is (videos, length, language dim)."""
         self._fixed("vision_feature_layer", vision_feature_layer)
         self._fixed("vision_feature_select_strategy", vision_feature_select_strategy)
+        _refuse_interpolation(kwargs)
         layouts = [self.handle.layouts["video"](pixel_values_videos.shape[1])] * len(pixel_values_videos)
         videos = self._packed("video", pixel_values_videos.flatten(0, 1), layouts)
         if self.handle.family.forward_ends_videos:
@@ -77,19 +79,29 @@ class Features:
         return self._output(torch.stack(videos), return_dict)
 
     def get_placeholder_mask(self, *args: Any, **kwargs: Any) -> Any:
-        """As the stock method, with a message that names the call that was forgotten."""
-        model, budget = self.handle.model.model, self.handle.settings.budget
+        """As the stock method, with a message that names what may have been forgotten."""
+        model = self.handle.model.model
         try:
             return type(model).get_placeholder_mask(model, *args, **kwargs)
         except ValueError as error:
-            kind, name = ("image", "pictures") if kwargs.get("video_features") is None else ("video", "videos")
-            counts = _each([fed(layout, budget) for layout in self.handle.seen[kind]])
-            stock = _each([len(layout.tile) for layout in self.handle.seen[kind]])
-            raise ValueError(
-                f"the prompt's placeholders do not match the pruned {name} ({counts}): {error}. "
-                f"A processor that is not patched writes {stock}; use the processor that was given to "
-                f"vtc_llava.patch(model, processor, {budget})"
-            ) from error
+            kind = "image" if kwargs.get("video_features") is None else "video"
+            raise ValueError(self._mismatch(kind, args[0] if args else kwargs.get("input_ids"))) from error
+
+    def _mismatch(self, kind: str, ids: Tensor | None) -> str:
+        name = {"image": "pictures", "video": "videos"}[kind]
+        layouts, budget = self.handle.seen[kind], self.handle.settings.budget
+        pruned, stock = ([fed(x, budget) for x in layouts], [len(x.tile) for x in layouts])
+        there = None if ids is None else int((ids == getattr(self.handle.model.config, f"{kind}_token_id")).sum())
+        has = f"has {there} placeholders" if there is not None else "has another number of placeholders"
+        count = f"the prompt {has}, the {len(layouts)} pruned {name} make {_each(pruned)}"
+        unpatched = (
+            f"a processor that is not patched writes {_each(stock)}: use the one that was given to "
+            f"vtc_llava.patch(model, processor, {budget})"
+        )
+        if there == sum(stock):
+            return f"{count}; {unpatched}"
+        cut = f"either the ids were cut (truncation, max_length), or {name} were given twice, or too few of them"
+        return f"{count}; {cut}; or, if not that, {unpatched}"
 
     def _fixed(self, name: str, value: Any) -> None:
         """The encoder was made for what the configuration says."""
@@ -139,6 +151,14 @@ class Features:
         tokens = torch.stack(tokens) if stacked and isinstance(tokens, list) else tokens
         output = BaseModelOutputWithPooling(last_hidden_state=last.features, pooler_output=tokens)
         return output.to_tuple() if return_dict is False else output
+
+
+def _refuse_interpolation(kwargs: Mapping[str, Any]) -> None:
+    if kwargs.get("interpolate_pos_encoding"):
+        raise ValueError(
+            "interpolate_pos_encoding must be False while patched, got True: the processor counts the tokens of tiles "
+            "of the tower's own size"
+        )
 
 
 def _each(counts: list[int]) -> str:

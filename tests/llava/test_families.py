@@ -98,7 +98,9 @@ def test_a_processor_that_was_not_patched_is_named(family):
     for name, kind in (("one picture", "pictures"), ("video", "videos"))[: 1 + case.videos]:
         inputs = encoded(processor, prompts(case)[name])
         with patched(case, (model, processor), keep=5) as handle:
-            forgotten = rf"do not match the pruned {kind} \(\d+ tokens each\).*use the processor that was given to"
+            forgotten = (
+                rf"the 1 pruned {kind} make \d+ tokens each; a processor that is not patched writes .*: use the one"
+            )
             with pytest.raises(ValueError, match=forgotten) as error:
                 model(**inputs)
             shown = (40, 30) if name == "one picture" else (case.frame, case.frame, 3)

@@ -89,3 +89,21 @@ def test_all_tokens_are_the_unpatched_model_whatever_the_method(family, method):
         expected = model(**inputs).logits
         with vtc_llava.patch(model, processor, keep=case.tokens, method=method):
             torch.testing.assert_close(model(**inputs).logits, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_picture_that_is_not_finite_changes_no_other_row(asked, method):
+    """S7, through the whole model: the rows of a batch do not see each other."""
+    family, (model, processor), budget = asked
+    if refusal(method, family):
+        pytest.skip("refused, see above")
+    with vtc_llava.patch(model, processor, **budget, method=method), torch.no_grad():
+        inputs = encoded(processor, prompts(FAMILIES[family])["batch"])
+        name = next(name for name in inputs if "pixel" in name)
+        expected = model(**inputs).logits[0]
+        for value in (torch.nan, torch.inf):
+            bad = inputs[name].clone()
+            bad[1, ..., 3, 3] = value
+            got = model(**inputs | {name: bad}).logits
+            torch.testing.assert_close(got[0], expected, rtol=1e-4, atol=1e-5)  # tables may be of another width
+            assert not got[1].isfinite().all() or method in ("grid", "random")

@@ -1,6 +1,7 @@
 """`vtc_llava.patch` on a small LLaVA-1.5: what it changes and what it leaves."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -224,6 +225,24 @@ def test_a_processor_that_was_not_patched_is_named(pair):
     model, processor = pair
     inputs = tokenized(processor, "one")
     vtc_llava.patch(model, processor, keep=5)
-    forgotten = r"5 tokens each.*not patched writes 36.*vtc_llava\.patch\(model, processor, keep=5\)"
-    with pytest.raises(ValueError, match=forgotten):
+    forgotten = (
+        "the prompt has 36 placeholders, the 1 pruned pictures make 5 tokens each; a processor that is not patched writes "
+        "36 tokens each: use the one that was given to vtc_llava.patch(model, processor, keep=5)"
+    )
+    with pytest.raises(ValueError, match=f"^{re.escape(forgotten)}$"):
         model(**inputs)
+
+
+def test_ids_that_were_cut_and_pictures_given_twice_are_told_from_that(pair):
+    model, processor = pair
+    vtc_llava.patch(model, processor, keep=5)
+    inputs = tokenized(processor, "one")
+    cut = torch.ones_like(inputs["input_ids"], dtype=torch.bool)
+    cut[0, (inputs["input_ids"][0] == IMAGE).nonzero()[-2:]] = False
+    short = {name: inputs[name][:, cut[0]] for name in ("input_ids", "attention_mask")}
+    either = r"either the ids were cut \(truncation, max_length\), or pictures were given twice"
+    with pytest.raises(ValueError, match=rf"the prompt has 3 placeholders, the 1 pruned .* 5 tokens each; {either}"):
+        model(**short, pixel_values=inputs["pixel_values"])
+    twice = inputs["pixel_values"].repeat(2, 1, 1, 1)
+    with pytest.raises(ValueError, match=rf"the prompt has 5 placeholders, the 2 pruned .* 5 tokens each; {either}"):
+        model(**inputs | {"pixel_values": twice})

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 from small_models import make_llava, make_processor, make_tower, picture, siglip_config
 from transformers import LlamaForCausalLM
@@ -165,3 +166,19 @@ def test_sizes_that_do_not_fit_the_tiles_are_refused():
     inputs = processor.image_processor([picture(0, 48, 24)], return_tensors="pt")
     with pytest.raises(ValueError, match="these sizes need 3 tiles, pixel values have 2"):
         model.model.get_image_features(inputs["pixel_values"][0, :2], inputs["image_sizes"])
+
+
+@pytest.mark.parametrize("family", ["llava", "llava_next_video"])
+def test_interpolated_positions_are_refused_by_name(family):
+    case = FAMILIES[family]
+    model, processor = case.make()
+    inputs = processor.image_processor(picture(0), return_tensors="pt")
+    vtc_llava.patch(model, processor, keep=5)
+    refused = "interpolate_pos_encoding must be False while patched, got True"
+    with pytest.raises(ValueError, match=refused):
+        model.get_image_features(**inputs, interpolate_pos_encoding=True)
+    model.get_image_features(**inputs, interpolate_pos_encoding=False)
+    if case.videos:
+        clip = processor.video_processor(np.zeros((3, 24, 24, 3), np.uint8))
+        with pytest.raises(ValueError, match=refused):
+            model.get_video_features(**clip, interpolate_pos_encoding=True)
