@@ -1,6 +1,7 @@
 """The commands, their options and their help.
 
-What can be refused at once is refused here, before torch is imported, which takes seconds.
+What can be refused at once is refused here, before torch is imported, which takes seconds. Nothing is imported before
+it is needed: help is there at once.
 """
 
 import io
@@ -16,7 +17,6 @@ from .corpora import encode
 from .errors import BadUsage, Commands
 from .options import Debug, Image, Keep, Layers, Method, Model, Reduce, Total, method_of
 from .page import page
-from .pictures import check_out, open_picture
 from .progress import waiting
 from .targets import check_target
 from .tuning import tune
@@ -76,6 +76,8 @@ def demo(
 
     Example: [bold]vtc demo --scenes 6 --keep 24[/bold]
     """
+    from .pictures import check_out
+
     check_out(out)
     if len(method) > 2:
         raise BadUsage(f"--method may be given twice at most, got {len(method)}: {', '.join(method)}")
@@ -110,6 +112,8 @@ def ask(
     if not question.strip() or "<image>" in question:
         raise BadUsage(f"QUESTION must be words; <image> is put before them by itself, got {question!r}")
     chosen = method_of(method, layers, reduce)
+    from .pictures import open_picture
+
     picture = open_picture(image)
     with waiting("starting torch"):
         from .ask import ask
@@ -136,6 +140,8 @@ def show(
 
     Example: [bold]vtc show photo.jpg --model llava-hf/llava-1.5-7b-hf --keep 64 --out kept.png[/bold]
     """
+    from .pictures import check_out, open_picture
+
     check_out(out, image)
     chosen = method_of(method, layers, reduce)
     picture = open_picture(image)

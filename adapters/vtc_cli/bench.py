@@ -5,9 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
-
-from vtc_core import methods
 
 from .errors import BadUsage
 from .options import Debug, Keep, Layers, Method, method_of
@@ -15,6 +12,7 @@ from .progress import waiting
 
 if TYPE_CHECKING:
     from vtc_bench.report import Report
+    from vtc_core import methods
 
 Geometry = Annotated[
     Literal["vit-l-336", "vit-b-224"], typer.Option(help="CLIP ViT-L/14-336, as in LLaVA-1.5, or ViT-B/16.")
@@ -115,7 +113,7 @@ def growth(
     _print(report.growth(geometry, out, rounds))
 
 
-def _keep(geometry: str, keep: int | None, method: methods.Method) -> int:
+def _keep(geometry: str, keep: int | None, method: "methods.Method") -> int:
     """One in nine unless given; numbers that do not fit are refused before anything is built."""
     from vtc_bench import costs
 
@@ -135,6 +133,8 @@ def _print(report: "Report") -> None:
     text = f"{report.body}\n\nOn {machine(report.packages)}"
     console = Console()
     if console.is_terminal:
+        from rich.markdown import Markdown
+
         console.print(Markdown(text))
     else:
         print(text)

@@ -8,8 +8,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from vtc_pictures import short
-
 from .errors import BadUsage
 from .options import Debug, Keep, Layers, Method, Model, Reduce, method_of
 from .progress import waiting
@@ -81,6 +79,8 @@ def _check(words: str, out: Path, engine: str, address: str | None, workers: int
         if find_spec(module) is None:
             raise BadUsage(f"this needs {module}, which is not installed: pip install 'vtc-cls[{extra}]'")
     if not os.path.lexists(words) and not glob.has_magic(words):
+        from vtc_pictures import short
+
         raise BadUsage(f"{short(words)}: no such file or folder")
     if os.path.lexists(out) and not os.path.isdir(out):
         raise BadUsage(f"{out} is a file: OUT is a folder")

@@ -8,8 +8,6 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from vtc_pictures import short, visible
-
 NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)  # no file can be had by such a name
 
 
@@ -38,6 +36,8 @@ class Commands(TyperGroup):
             if "--debug" in args:
                 traceback.print_exc()
             message, code = _verdict(error)
+            from vtc_pictures import visible
+
             typer.echo(f"vtc: {visible(message)}", err=True)
         sys.exit(code)
 
@@ -50,5 +50,7 @@ def _verdict(error: Exception) -> tuple[str, int]:
         context = getattr(error, "ctx", None)
         return f"{say().rstrip('.')} (see {context.command_path if context else 'vtc'} --help)", 2
     if isinstance(error, OSError) and error.errno in NAMES:
+        from vtc_pictures import short
+
         return f"{short(error.filename)} cannot be used: {error.strerror}", 2
     return reason(error), 1

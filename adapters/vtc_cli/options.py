@@ -1,13 +1,14 @@
 """Arguments and options that several commands have."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from vtc_core import methods
-
 from .errors import BadUsage
+
+if TYPE_CHECKING:
+    from vtc_core.methods import Method as Chosen
 
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture: PNG, JPEG, WebP, ...", show_default=False)]
 Model = Annotated[
@@ -49,9 +50,11 @@ Reduce = Annotated[
 Debug = Annotated[bool, typer.Option("--debug", help="With an error, show where it comes from.")]
 
 
-def method_of(method: str | None, layers: int | None, reduce: str | None) -> methods.Method:
+def method_of(method: str | None, layers: int | None, reduce: str | None) -> "Chosen":
     """What --method, --layers and --reduce say together."""
+    from vtc_core.methods import either
+
     try:
-        return methods.either(None, method, layers, reduce)
+        return either(None, method, layers, reduce)
     except (TypeError, ValueError) as error:
         raise BadUsage(str(error)) from error

@@ -8,19 +8,21 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.text import Text
 
-from vtc_pictures import visible
-
 T = TypeVar("T")
 
 
 def note(text: str) -> None:
     """An aside, dim where the terminal can."""
+    from vtc_pictures import visible
+
     Console(stderr=True).print(visible(text), style="dim", highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def waiting(what: str) -> Iterator[None]:
     """A spinner, on a terminal only."""
+    from vtc_pictures import visible
+
     with Console(stderr=True).status(Text(visible(what))):
         yield
 

@@ -3,15 +3,16 @@
 import re
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-
-from vtc_core.methods import Method
 
 from .errors import BadUsage
 from .options import Debug, Model, method_of
 from .progress import waiting
+
+if TYPE_CHECKING:
+    from vtc_core.methods import Method
 
 
 def tune(
@@ -89,7 +90,7 @@ def tune(
     tune(words, out, options)
 
 
-def _methods(values: list[str] | None) -> list[Method] | None:
+def _methods(values: list[str] | None) -> "list[Method] | None":
     return [method_of(word, None, None) for value in values for word in value.split()] if values else None
 
 
