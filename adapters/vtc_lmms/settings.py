@@ -27,9 +27,8 @@ def settings(config: Any, pretrained: str, given: Mapping[str, Any], model_types
         ValueError: settings that are missing, or do not fit the checkpoint.
     """
     if config.model_type not in model_types:
-        raise ValueError(
-            f"pretrained must be one of {', '.join(model_types)}, got the model_type {config.model_type!r}"
-        )
+        known = ", ".join(model_types)
+        raise ValueError(f"pretrained must be of model_type {known}, got {config.model_type!r} ({pretrained})")
     try:
         read = {name: _read(name, value) for name, value in given.items()}
         if read.get("keep") == "all":

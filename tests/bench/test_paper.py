@@ -125,7 +125,7 @@ def test_the_difference_is_measured_less_published(paper):
 
 
 def test_a_run_that_measures_nothing_is_an_error():
-    code, out, err = said("tiny", "--row", "all", "--tokens", "144")
+    code, out, err = said("tiny", "--row", "all", "--tokens", "144", "--no-option-of-lmms-eval")
     assert (code, out) == (1, "")
     assert err.endswith("lmms-eval has measured nothing; what it says of it is above\n")
     assert "Traceback" not in err
