@@ -6,8 +6,6 @@ from typing import Annotated, Literal
 
 import typer
 
-from vtc_pictures import visible
-
 from .errors import BadUsage
 from .options import Debug, Keep, Method, Model, method_of
 from .progress import waiting
@@ -35,7 +33,7 @@ def page(
     onnxruntime-web (35 MB). Other web servers should send the headers that WebAssembly needs for threads:
     Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.
 
-    Example: [bold]vtc page page --serve[/bold]
+    Example: [bold]vtc page site --serve[/bold]
     """
     chosen = method_of(method, None, None)
     for module in ("onnxruntime", "onnxscript"):
@@ -61,6 +59,8 @@ def page(
             made = vtc_page.build(
                 plan.source, out, plan.keep, chosen, quantize=quantize, overwrite=overwrite, progress=step
             )
+    from vtc_pictures import visible
+
     typer.echo(visible(f"{out}: {plan.counted}"))
     sizes = (("model", made.model), ("onnxruntime-web", made.wasm), ("transformers.js and the page", made.rest))
     for name, count in sizes:

@@ -192,7 +192,7 @@ async function decode(blob, name) {
 async function isAnimated(blob) {
   const bytes = new TextDecoder("latin1").decode(await blob.arrayBuffer());
   if (bytes.startsWith("GIF8")) return (bytes.match(/\x21\xf9\x04[^]{4}\x00[\x21\x2c]/g) ?? []).length > 1;
-  if (bytes.startsWith("\x89PNG")) return bytes.slice(0, bytes.indexOf("IDAT")).includes("acTL");
+  if (bytes.slice(1, 4) === "PNG") return bytes.slice(0, bytes.indexOf("IDAT")).includes("acTL");
   return bytes.startsWith("RIFF") && bytes.slice(8, 16) === "WEBPVP8X" && (bytes.charCodeAt(20) & 2) > 0;
 }
 
@@ -296,16 +296,21 @@ $("scores-caption").textContent = `scores: ${about.looks_at}`;
 $("ask").onsubmit = (event) => {
   event.preventDefault();
   const question = $("question").value;
-  if (question.includes(about.image_token)) return ($("truth").textContent = `The question must be words: ${about.image_token} is put before them by itself.`);
+  const refused = question.includes(about.image_token);
+  $("question-refusal").textContent = refused ? `The question must be words: ${about.image_token} is put before them by itself.` : "";
+  if (refused) return;
   state.picture.answers.clear(); // asked again is measured again
   change({ question });
 };
-const take = (files) => files.length && choose(files[0], files[0].name);
-$("file").onchange = () => take($("file").files);
+const take = ([file]) => file && choose(file, file.name);
+$("file").onchange = () => {
+  take($("file").files);
+  $("file").value = ""; // or the same file, mended, could not be taken again
+};
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(type, (event) => {
     event.preventDefault();
-    $("drop").classList.toggle("over", type.startsWith("drage") || type === "dragover");
+    $("drop").classList.toggle("over", type === "dragenter" || type === "dragover");
     if (type === "drop" && model) take(event.dataTransfer.files);
   });
 }
