@@ -27,6 +27,7 @@ _LANGUAGE = ("num_key_value_heads", "head_dim", "vocab_size")  # and, where they
 
 def tower(settings: Mapping[str, Any], key: str = "") -> None:
     """The numbers of a CLIP or SigLIP tower; `key` ("vision_config.") is where config.json has them."""
+    sizes(settings, key)
     for name in _TOWER:
         _count(key + name, settings[name])
     _multiple(settings, key, "hidden_size", "num_attention_heads")

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from vtc_core import checkpoints
+
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 
 
@@ -34,11 +36,13 @@ class Checkpoint:
         """The name of every tensor, and of the file that holds it."""
         index = self._fetch(CONFIG, INDEX) / INDEX
         if index.is_file():
-            return json.loads(index.read_text())["weight_map"]
+            held = json.loads(index.read_text())["weight_map"]
+            return {name: checkpoints.inside(file) for name, file in held.items()}
         weights = self._fetch(WEIGHTS) / WEIGHTS
         if not weights.is_file():
             raise FileNotFoundError(
-                f"{self.name} has no {WEIGHTS} and no {INDEX}; other formats, such as pytorch_model.bin, are not read"
+                f"{self.name} has no {WEIGHTS} and no {INDEX}; other formats, such as pytorch_model.bin, are not read: "
+                "python -m vtc_torch.unpickle FOLDER writes such a folder's weights once more, as safetensors"
             )
         with _open(weights) as file:
             return dict.fromkeys(file.keys(), WEIGHTS)

@@ -10,6 +10,8 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
+from vtc_core import checkpoints
+
 from .attention import AttentionFunction
 from .checkpoint import Checkpoint
 from .tower import CLIPTower, Projector, TowerConfig
@@ -27,6 +29,7 @@ def tower_config(checkpoint: Checkpoint) -> TowerConfig:
     """The configuration of a checkpoint's CLIP tower, or a ValueError if it has another one."""
     inner = checkpoint.config.get("vision_config")
     vision = checkpoint.config if inner is None else {"model_type": "clip_vision_model", **inner}
+    key = "" if inner is None else "vision_config."
     kind = vision.get("model_type")
     if kind != "clip_vision_model":
         raise ValueError(
@@ -34,7 +37,9 @@ def tower_config(checkpoint: Checkpoint) -> TowerConfig:
             "CLS token whose attention scores the others here: use one, or `vtc_jax.prune` with a "
             "(layers, batch, heads, tokens) signal of your own"
         )
-    return TowerConfig(**{field.name: vision[field.name] for field in fields(TowerConfig) if field.name in vision})
+    settings = {field.name: vision.get(field.name, field.default) for field in fields(TowerConfig)}
+    checkpoints.tower(settings, key)
+    return TowerConfig(**settings)
 
 
 def feature_layer(checkpoint: Checkpoint) -> Any:
@@ -46,6 +51,7 @@ def read_tower(
     checkpoint: Checkpoint, config: TowerConfig, useful: int, attention: AttentionFunction, dtype: DTypeLike | None
 ) -> CLIPTower:
     """The tower with its first `useful` layers, in its own dtype or in `dtype`."""
+    checkpoints.tower_depth(config.num_hidden_layers, checkpoint.files)
     prefixes = [name.removesuffix(_CLS) for name in checkpoint.files if re.search(rf"(^|\.){_CLS}$", name)]
     if len(prefixes) != 1:
         found = f"{len(prefixes)} of them" if prefixes else "none"

@@ -14,7 +14,7 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
-from vtc_core import checks
+from vtc_core import arguments, checks
 
 from .attention import AttentionFunction, Mask, Queries, Tokens, attention
 
@@ -173,6 +173,7 @@ class CLIPTower(nnx.Module):
     def embed(self, pixel_values: Float[Array, "batch channels height width"]) -> Float[Array, "batch length dim"]:
         """The input of the first layer, `hidden_states[0]`; length = 1 + tokens, CLS first."""
         checks.pixels(pixel_values, self.config.image_size, self.config.patch_size)
+        arguments.floating("pixel_values", pixel_values)
         return self.pre_layrnorm(self.embeddings(pixel_values))
 
     def __call__(self, pixel_values: Float[Array, "batch channels height width"]) -> list[Array]:
@@ -196,7 +197,7 @@ class Projector(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         rngs: nnx.Rngs,
     ) -> None:
-        activation(hidden_act)
+        activation(hidden_act, "projector_hidden_act")
         self.activation = hidden_act
         self.linear_1 = nnx.Linear(dim, language_dim, use_bias=bias, param_dtype=dtype, rngs=rngs)
         self.linear_2 = nnx.Linear(language_dim, language_dim, use_bias=bias, param_dtype=dtype, rngs=rngs)
@@ -205,10 +206,10 @@ class Projector(nnx.Module):
         return self.linear_2(ACTIVATIONS[self.activation](self.linear_1(features)))
 
 
-def activation(name: str) -> None:
-    """A ValueError unless it is one of CLIP's."""
+def activation(name: str, key: str = "hidden_act") -> None:
+    """A ValueError unless it is one of CLIP's; `key` is what the configuration calls it."""
     if name not in ACTIVATIONS:
-        raise ValueError(f"hidden_act must be one of {', '.join(map(repr, ACTIVATIONS))}, got {name!r}")
+        raise ValueError(f"{key} must be one of {', '.join(map(repr, ACTIVATIONS))}, got {name!r}")
 
 
 def _norm(config: TowerConfig, dtype: DTypeLike, rngs: nnx.Rngs) -> nnx.LayerNorm:

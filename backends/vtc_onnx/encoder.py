@@ -9,7 +9,7 @@ import onnxruntime
 from jaxtyping import Float
 from onnxruntime.capi.onnxruntime_pybind11_state import InvalidProtobuf
 
-from vtc_core import Pruned, checks
+from vtc_core import Pruned, arguments, checks
 from vtc_core.methods import method_of, spelled
 
 from . import sessions
@@ -74,6 +74,7 @@ class PrunedEncoder:
         features come after the projector when the file was exported from a LLaVA.
         """
         checks.pixels(pixel_values, self.metadata.image_size, patch=1)
+        arguments.floating("pixel_values", pixel_values)
         channels = pixel_values.shape[1]
         if channels != self.metadata.channels:
             raise ValueError(f"pixel_values must have {self.metadata.channels} channels, got {channels}")
