@@ -9,6 +9,7 @@ import torch
 from vtc_bench import costs
 from vtc_bench.timing import interleaved, ratio
 from vtc_cli.answering import encode
+from vtc_core.checks import feature_layers
 from vtc_llava import Settings, patch
 from vtc_llava.savings import decoder
 from vtc_torch.loading import feature_layer
@@ -68,7 +69,8 @@ def _work(model: Any, setting: Settings | None, tiles: int, inputs: Any) -> floa
         tower, projected = costs.whole(g), tiles * g.tokens
     else:
         keep = min(g.tokens, setting.keep or max(1, visual // tiles))
-        tower, projected = costs.pruned(g, keep, setting.method, feature_layer(config)), visual
+        latest = max(feature_layers(g.depth, feature_layer(config)))
+        tower, projected = costs.pruned(g, keep, setting.method, latest), visual
         if "projected" in setting.method.needs:
             projected = tiles * g.tokens + (0 if setting.method.merges_projected else visual)
     language = decoder(text).flops(inputs["input_ids"].shape[1]) / 2 + text.hidden_size * text.vocab_size

@@ -18,21 +18,31 @@ MARKERS = "osD^vPX*<>"
 INK, FAINT = "#1b1f24", "#6e7781"
 
 
+FOCUS = 8  # of the shortfall that the target allows, so many times is shown: what is worse matters less
+
+
 def plot(report: "Report") -> Figure:
-    """Intervals are bands; the target is a line, the recommended setting a ring. Tokens are on a logarithmic scale."""
+    """Intervals are bands; the target is a line, the recommended setting a ring. Tokens are on a logarithmic scale.
+
+    Settings that miss the target by far run out at the bottom.
+    """
     figure = Drawing(figsize=(11, 4.9), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
+    _lines(left, report, "agreement", 100)
+    _lines(right, report, "loyalty", 1)
     left.axhline(100 * report.target, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    target = f"target {100 * report.target:g} %"
-    left.annotate(target, (1, 100 * report.target), (-4, 3), "axes fraction", textcoords="offset points", ha="right")
-    left.texts[-1].xycoords = left.get_yaxis_transform()
-    panels = ((left, 100.0, "agreement"), (right, 1.0, "loyalty"))
-    for axes, scale, name in panels:
-        _lines(axes, report, name, scale)
+    at = left.get_xlim()[0], 100 * report.target
+    left.annotate(f" target {at[1]:g} %", at, (0, 3), textcoords="offset points", color=INK, fontsize=9)
     right.axhline(report.unpruned.loyalty.mean, color=FAINT, linewidth=1)
+    least = max(0.0, 1 - FOCUS * (1 - report.target))
+    shown = [result.figures for result in report.results if result.figures.agreement.low >= least]
+    if shown:
+        left.set_ylim(100 * least, 100 + 4 * (1 - least))
+        lowest = min(figures.loyalty.low for figures in shown)
+        right.set_ylim(1.05 * lowest, -0.04 * lowest)
     left.set_ylabel("answers that stay the same, %")
     right.set_ylabel("loyalty: log-probability a token, nats")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=6, frameon=False)
     figure.suptitle(f"{report.samples} samples, {report.unpruned.visual:g} visual tokens without pruning", color=INK)
     return figure
 

@@ -103,7 +103,10 @@ def _json_rows(text: str) -> Iterator[dict[str, Any] | Unreadable]:
             yield _not_utf8(line) or Unreadable(f"is not JSON ({short(error)})")
             continue
         for row in value if isinstance(value, list) else [value]:
-            yield _not_utf8(str(row)) or (row if isinstance(row, dict) else Unreadable("is no JSON object"))
+            if isinstance(row, dict):
+                yield _not_utf8("".join(map(str, row.values()))) or row
+            else:
+                yield Unreadable("is no JSON object")
 
 
 def _csv(path: Path, text: str) -> Iterator[dict[str, Any] | Unreadable]:
