@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
@@ -28,6 +28,7 @@ class Skip(NamedTuple):
     reason: str
 
 
+@runtime_checkable
 class Data(Protocol):
     """Samples by number. Which rows are bad is known of some at once, of pictures when they are opened."""
 
