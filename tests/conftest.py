@@ -3,4 +3,4 @@
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is imported, which no plugin does
-collect_ignore = ["vllm"]  # has an environment, and a pytest.ini, of its own
+collect_ignore = ["vllm", "lmms"]  # have environments, and a pytest.ini each, of their own

@@ -15,7 +15,7 @@ SOURCES = [p for package in PACKAGES for p in sorted(package.rglob("*.py"))]
 
 FRAMEWORKS = ("torch", "transformers", "jax", "flax", "onnx", "onnxruntime", "tensorflow", "vllm")
 ALLOWED = {  # packages that may import the same share an interpreter
-    "vtc_core, vtc_pictures, vtc_bench, vtc_vllm": (),
+    "vtc_core, vtc_pictures, vtc_bench, vtc_vllm, vtc_lmms": (),
     "vtc_torch, vtc_llava, vtc_encode": ("torch", "transformers"),
     "vtc_jax": ("jax", "flax"),
     "vtc_onnx": ("onnx", "onnxruntime"),
