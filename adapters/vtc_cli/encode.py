@@ -38,6 +38,7 @@ class Options(NamedTuple):
     workers: int
     threads: int | None
     strict: bool
+    fast_decode: bool
     overwrite: bool
 
 
@@ -62,6 +63,7 @@ def _encode(words: str, out: Path, options: Options) -> None:
         options.batch,
         options.threads or max(1, min(MOST_THREADS, os.cpu_count() or 1) // options.workers),
         options.strict,
+        options.fast_decode,
     )
     with models.loading(plan.source):
         worker = Worker(recipe)

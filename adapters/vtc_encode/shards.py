@@ -42,6 +42,7 @@ class Settings:
     layers: tuple[int, ...]  # that it looks at
     feature_layer: tuple[int, ...]  # numbers of hidden states, as in hidden_states[i]
     projected: bool  # False: features as the encoder makes them, before a LLaVA's projector
+    decoded: str  # "whole", or "fast": large JPEGs at a fraction of their size
     computed: str  # dtype of the encoder's arithmetic
     dtype: str  # of the stored features
     input: str  # digest of INPUT

@@ -24,6 +24,7 @@ from vtc_torch.loading import tower_config
 from vtc_torch.processors import read_image_processor
 
 from .pictures import Picture
+from .preprocessing import pixel_values, target
 from .refused import Refused
 from .shards import Outcome, Rows, Settings
 from .sources import Source
@@ -45,6 +46,7 @@ class Recipe:
     batch: int = 16
     threads: int = 2  # that decode
     strict: bool = False
+    fast_decode: bool = False  # large JPEGs at a fraction of their size, of at least twice the encoder's
 
     @property
     def computed(self) -> str:
@@ -86,6 +88,12 @@ class Worker:
             project="projected" in recipe.method.needs,
             dtype=getattr(torch, recipe.computed),
         )
+        resized = target(self.processor, 1, 1)
+        if recipe.fast_decode and resized is None:
+            raise Refused(
+                f"--fast-decode: what the image processor of {recipe.checkpoint} resizes to is not known before"
+            )
+        self.least = 2 * max(resized) if recipe.fast_decode and resized else 0
         made = self._pixels_of(Image.new("RGB", (64, 48)))
         if made.dim() != 3:
             raise Refused(
@@ -111,6 +119,7 @@ class Worker:
             layers=encoder.layers,
             feature_layer=encoder.feature_layers,
             projected=False,
+            decoded="fast" if self.recipe.fast_decode else "whole",
             computed=self.recipe.computed,
             dtype=self.recipe.dtype,
             input=source.digest,
@@ -186,12 +195,12 @@ class Worker:
                 self.files.hold(count_bytes(file)),  # always first: nobody who has pixels waits for bytes
                 self.decoded.hold(count_pixels(file)),
             ):
-                return self._pixels_of(read_picture(file))
+                return self._pixels_of(read_picture(file, self.least))
         except Unreadable as error:
             return error
 
     def _pixels_of(self, image: Image.Image) -> Tensor:
-        return self.processor(images=image, return_tensors="pt", input_data_format="channels_last")["pixel_values"][0]
+        return pixel_values(self.processor, image)
 
 
 def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:

@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -32,13 +33,16 @@ TURNS = {
 }
 
 
-def read_picture(file: io.BufferedIOBase) -> Image.Image:
+def read_picture(file: io.BufferedIOBase, least: int = 0) -> Image.Image:
     """The picture in an open file: upright (EXIF), on white where it is transparent, 16 bits scaled to 8.
+
+    Args:
+        least: a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, if no side gets shorter than this; 0: whole.
 
     Raises:
         Unreadable: not a picture, damaged, or absurdly large.
     """
-    return _tried_twice(_read, file)
+    return _tried_twice(partial(_read, least=least), file)
 
 
 def count_pixels(file: io.BufferedIOBase) -> int:
@@ -62,8 +66,10 @@ def _tried_twice(read: Callable[[io.BufferedIOBase], T], file: io.BufferedIOBase
         file.seek(0)
 
 
-def _read(file: io.BufferedIOBase) -> Image.Image:
+def _read(file: io.BufferedIOBase, least: int) -> Image.Image:
     with _opened(file) as image:
+        if least:
+            image.draft(None, (least, least))  # type: ignore[arg-type]  # None: the mode stays
         key = Key(image)
         image.load()
         clear = key.mask(image, file)
@@ -143,7 +149,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGB", image.size, "white")
         white.paste(seen, (0, 0), seen.getchannel("A"))
         return white
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _gray(values: Shaped[np.ndarray, "height width"], full_scales: tuple[int, ...]) -> Image.Image:

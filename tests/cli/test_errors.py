@@ -12,7 +12,6 @@ import pytest
 from safetensors.torch import save_file
 from typer.testing import Result
 
-from vtc_cli import app as app_module
 from vtc_cli import ask as ask_module
 from vtc_cli.app import app
 
@@ -141,7 +140,7 @@ def test_ctrl_c_is_130(vtc: Vtc, photo: Path, monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> NoReturn:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(app_module, "open_picture", interrupted)
+    monkeypatch.setattr("vtc_cli.pictures.open_picture", interrupted)
     result = vtc("ask", photo, "what ?")
     assert (result.exit_code, result.stderr, result.stdout) == (130, "", "")
 
