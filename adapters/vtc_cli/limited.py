@@ -14,7 +14,7 @@ ANSWER = 1 << 20  # bytes
 _FORK = multiprocessing.get_context("fork")  # the child has all that the parent has loaded, in milliseconds
 
 
-def limited(work: Callable[[], str], seconds: float = SECONDS) -> str:
+def limited(work: Callable[[], str]) -> str:
     """What `work` returns; ValueError with what it raised, or with the limit that it came to."""
     ours, theirs = _FORK.Pipe(duplex=False)
     child = _FORK.Process(target=_run, args=(work, theirs), daemon=True)
@@ -23,8 +23,8 @@ def limited(work: Callable[[], str], seconds: float = SECONDS) -> str:
         child.start()
     theirs.close()
     try:
-        if not ours.poll(seconds):
-            raise ValueError(f"takes more than {seconds:g} seconds")
+        if not ours.poll(SECONDS):
+            raise ValueError(f"takes more than {SECONDS:g} seconds")
         done = ours.recv_bytes(ANSWER).decode()
     except OSError as error:  # EOFError, of a child that is gone, is none
         raise ValueError(f"makes more than {ANSWER} bytes of text") from error

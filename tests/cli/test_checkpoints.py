@@ -1,0 +1,315 @@
+"""Checkpoints that do not hold together, or bring code: one line, 2, before weights are read, and nothing is run."""
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner, Result
+
+from vtc_cli.app import app
+
+Vtc = Callable[..., Result]
+Change = Callable[[Path], object]
+CONFIG, PROCESSOR, TOKENIZER, WEIGHTS = (
+    "config.json",
+    "processor_config.json",
+    "tokenizer_config.json",
+    "model.safetensors",
+)
+
+
+def key(file: str, *keys: str, value: Any) -> Change:
+    """One key of a JSON file is another."""
+
+    def change(folder: Path) -> None:
+        settings = json.loads((folder / file).read_text())
+        inner = settings
+        for name in keys[:-1]:
+            inner = inner[name]
+        inner[keys[-1]] = value
+        (folder / file).write_text(json.dumps(settings))
+
+    return change
+
+
+def vision(name: str, value: Any) -> Change:
+    return key(CONFIG, "vision_config", name, value=value)
+
+
+def text(name: str, value: Any) -> Change:
+    return key(CONFIG, "text_config", name, value=value)
+
+
+def pictures(name: str, value: Any) -> Change:
+    return key(PROCESSOR, "image_processor", name, value=value)
+
+
+def template(words: str) -> Change:
+    return lambda folder: (folder / "chat_template.jinja").write_text(words)
+
+
+def tensors(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Change:
+    return lambda folder: save_file(change(load_file(folder / WEIGHTS)), folder / WEIGHTS, {"format": "pt"})
+
+
+@pytest.fixture
+def spoilt(checkpoint: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the checkpoint with these changes."""
+
+    def copy(*changes: Change) -> Path:
+        folder = tmp_path / "F"
+        shutil.copytree(checkpoint, folder)
+        for change in changes:
+            change(folder)
+        return folder
+
+    return copy
+
+
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test fails that gets as far as reading weights."""
+
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("weights were read")
+
+    for module in ("vtc_torch.loading", "vtc_llava.reading"):
+        monkeypatch.setattr(f"{module}.read", read)
+
+
+def commands(folder: Path, names: str) -> dict[str, list[Any]]:
+    every: dict[str, list[Any]] = {
+        "ask": ["ask", "photo.jpg", "what ?", "--model", folder],
+        "show": ["show", "photo.jpg", "--model", folder],
+        "encode": ["encode", "photo.jpg", "out", "--model", folder],
+        "export": ["export", folder, "e.onnx"],
+        "folder": ["export", folder, "onnx", "--layout", "onnx-community"],
+        "tune": ["tune", "photo.jpg", "--question", "what ?", "--model", folder],
+    }
+    return {name: words for name, words in every.items() if name in names.split()}
+
+
+def assert_refused(result: Result, message: str) -> None:
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1, result.stderr
+
+
+PICTURES = "ask show encode folder"  # commands that have pictures processed
+TOWER = f"{PICTURES} export"
+BROKEN: list[tuple[str, Change, str]] = [
+    (TOWER, vision("num_attention_heads", -4), "vision_config.num_attention_heads must be an integer of at least 1, g"),
+    (TOWER, vision("num_attention_heads", 0), "vision_config.num_attention_heads must be an integer of at least 1, go"),
+    (TOWER, vision("num_attention_heads", 5), "The hidden size (32) is not a multiple of the number of attention head"),
+    (TOWER, vision("image_size", -24), "vision_config.image_size must be an integer of at least 1, got -24"),
+    (TOWER, vision("image_size", 0), "vision_config.image_size must be an integer of at least 1, got 0"),
+    (TOWER, vision("image_size", 3), "vision_config.image_size must be at least vision_config.patch_size, 4, got 3"),
+    (PICTURES, vision("image_size", 48), "makes 24 x 24 pixels, and vision_config.image_size is 48"),
+    ("export", vision("image_size", 48), "vision_config.image_size is 48, 144 patches of 4 pixels' side, and the weig"),
+    (TOWER, vision("patch_size", 0), "vision_config.patch_size must be an integer of at least 1, got 0"),
+    (TOWER, vision("patch_size", 8), "vision_config.patch_size is 8, and the weights have 4"),
+    (TOWER, vision("hidden_size", 64), "vision_config.hidden_size is 64, and the weights have 32"),
+    (TOWER, vision("intermediate_size", 10**9), "vision_config.intermediate_size is 1000000000, and the weights have "),
+    (TOWER, vision("num_hidden_layers", "ten"), "Field 'num_hidden_layers' expected int, got str (value: 'ten')"),
+    (TOWER, vision("num_hidden_layers", 10**9), "num_hidden_layers must be an integer in [1, 10000], got 1000000000"),
+    (TOWER, vision("num_hidden_layers", 9000), "vision_config.num_hidden_layers is 9000, and the weights have 5 layer"),
+    (TOWER, text("num_hidden_layers", 10**9), "text_config.num_hidden_layers must be an integer in [1, 10000], got 10"),
+    ("ask", text("num_hidden_layers", 9000), "text_config.num_hidden_layers is 9000, and the weights have 2 layers"),
+    ("ask", text("num_attention_heads", -4), "text_config.num_attention_heads must be an integer of at least 1, got -"),
+    ("ask", text("head_dim", 10**9), "describes 1024000061312 numbers, and its weights are 69504"),
+    ("ask", text("vocab_size", 10**12), "describes 64000000068352 numbers, and its weights are 69504"),
+    ("ask", text("vocab_size", 9), "a token of the tokenizer of F must be an id in [0, 8] (text_config.vocab_size is "),
+    ("ask", key(CONFIG, "image_token_index", value=99), "image_token_id of the config of F must be an id in [0, 17] ("),
+    ("ask", key(CONFIG, "image_token_index", value=-1), "(text_config.vocab_size is 18), got -1"),
+    ("ask", key(CONFIG, "image_token_index", value=7), "image_token_id of F is 7 in its config, and its processor wri"),
+    ("ask", template("{% for %}"), "the chat template of F fails (TemplateSyntaxError: Expected"),
+    ("ask", template("{{ raise_exception('no\nsuch') }}"), "the chat template of F fails (TemplateError: no such)"),
+    ("ask", template("{{ 'a' * 10**10 }}"), "the chat template of F fails (MemoryError"),
+    ("ask", template("<image>{{ 'a' * 10**7 }}"), "the chat template of F makes more than 1048576 bytes of text"),
+    ("ask", template("USER: what ?"), "the chat template of F must write <image> once for one picture, it does so 0 t"),
+    ("ask", template("<image><image>"), "the chat template of F must write <image> once for one picture, it does so 2"),
+    ("ask", lambda folder: (folder / TOKENIZER).unlink(), "the tokenizer of F has no pad_token: is its tokenizer_conf"),
+    (PICTURES, pictures("crop_size", {"height": 20, "width": 20}), "makes 20 x 20 pixels, and vision_config.image_siz"),
+    (PICTURES, pictures("crop_size", {"height": 10**6, "width": 24}), "crop_size.height of the image processor of F m"),
+    (PICTURES, pictures("size", {"shortest_edge": 10**6}), "(8 times vision_config.image_size, 24), got 1000000"),
+    (PICTURES, pictures("size", {"shortest_edge": -1}), "must be an integer in [1, 192] (8 times vision_config.image_"),
+    (PICTURES, pictures("size", {"min_pixels": 10**12, "max_pixels": 10**12}), "under a key that is not known"),
+    (PICTURES, pictures("pad_size", {"height": 10**6, "width": 24}), "pad_size.height of the image processor of F mus"),
+    (PICTURES, pictures("image_mean", [0.5, 0.5]), "the image processor of F fails (ValueError: mean must have 3 elem"),
+    (PICTURES, pictures("image_std", [0, 0, 0]), "that are not finite, with image_mean (0.48145466, 0.4578275, 0.4082"),
+    (TOWER, key(CONFIG, "_attn_implementation", value="some/kernel"), "is code on a hub, which is never fetched nor r"),
+]  # fmt: skip
+
+
+@pytest.mark.usefixtures("photo", "no_weights")
+@pytest.mark.parametrize(("names", "change", "message"), BROKEN, ids=[message[:60] for _, _, message in BROKEN])
+def test_what_does_not_hold_together(vtc: Vtc, spoilt: Callable[..., Path], names: str, change: Change, message: str):
+    spoilt(change)
+    for words in commands(Path("F"), names).values():
+        assert_refused(vtc(*words), message)
+    assert {path.name for path in Path.cwd().iterdir()} == {"F", "photo.jpg"}  # nothing was begun
+
+
+@pytest.mark.usefixtures("photo", "no_weights")
+def test_a_template_that_does_not_end(vtc: Vtc, spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("vtc_cli.limited.SECONDS", 0.5)
+    spoilt(template("{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}<image>"))
+    assert_refused(vtc(*commands(Path("F"), "ask")["ask"]), "the chat template of F takes more than 0.5 seconds")
+
+
+@pytest.mark.usefixtures("photo")
+def test_a_template_that_holds_is_that_of_the_checkpoint(vtc: Vtc, spoilt: Callable[..., Path]):
+    spoilt(template("USER: <image> {% for part in messages[0].content %}{{ part.text }}{% endfor %} ASSISTANT:"))
+    assert vtc(*commands(Path("F"), "ask")["ask"]).exit_code == 0
+
+
+@pytest.mark.usefixtures("photo")
+@pytest.mark.parametrize(
+    ("names", "change", "message"),
+    [
+        ("ask", lambda held: {n: t for n, t in held.items() if "layers.1.mlp.fc1" not in n}, "(2 in all): model.visio"),
+        ("show encode export folder", lambda held: {n: t for n, t in held.items() if "layers.1.mlp.fc1" not in n},
+         "lacks tensors of its vision tower (2 in all): encoder.layers.1.mlp.fc1.bias, encoder.layers.1.mlp.fc1.weigh"),
+        ("ask", lambda held: {n: t for n, t in held.items() if "projector" not in n}, "F lacks tensors of the model ("),
+        ("export folder", lambda held: {n: t for n, t in held.items() if "projector" not in n}, "lacks tensors of its"),
+        ("ask", lambda held: {n: t[:9] if "lm_head" in n else t for n, t in held.items()},
+         "F has tensors of other shapes than its config.json says (1 in all): lm_head.weight (wanted (18, 32), found "),
+        ("show encode", lambda held: {n: t[:9] if n.endswith("layers.0.mlp.fc1.bias") else t for n, t in held.items()},
+         "says (1 in all): encoder.layers.0.mlp.fc1.bias (wanted (64,), found (9,))"),
+        ("show encode export folder",
+         lambda held: {n: t.to(torch.int8) if "vision_tower" in n else t for n, t in held.items()},
+         "the vision tower of F is quantised (vision_tower.encoder.layers.0.layer_norm1.bias is I8)"),
+    ],
+)  # fmt: skip
+def test_tensors_that_are_missing_or_others(
+    vtc: Vtc, spoilt: Callable[..., Path], caplog: pytest.LogCaptureFixture, names: str, change: Any, message: str
+):
+    """And transformers' own report, pages of it, is not heard."""
+    spoilt(tensors(change))
+    for words in commands(Path("F"), names).values():
+        with caplog.at_level(logging.WARNING):
+            assert_refused(vtc(*words), message)
+    assert "LOAD REPORT" not in caplog.text
+    assert {path.name for path in Path.cwd().iterdir()} == {"F", "photo.jpg"}
+
+
+@pytest.mark.usefixtures("photo")
+def test_numbers_that_are_not_finite(vtc: Vtc, spoilt: Callable[..., Path]):
+    def of(part: str) -> Change:
+        return tensors(lambda held: {n: t * float("nan") if part in n else t for n, t in held.items()})
+
+    folder = spoilt(of("encoder.layers.1.mlp.fc1.weight"))
+    words = commands(Path("F"), "ask")["ask"]
+    result = vtc(*words)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == "vtc: the features of the vision tower are not finite in float32\n"
+    shutil.rmtree(folder)
+    spoilt(of("lm_head"))
+    result = vtc(*words, "--dtype", "float16")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == ("vtc: the logits of the language model are not finite in float16: try --dtype float32\n")
+
+
+def brings_code(*changes: Change) -> list[Change]:
+    code = "open('WAS RUN', 'w').close()\nclass Own: pass\n"
+    return [*changes, lambda folder: (folder / "own.py").write_text(code)]
+
+
+AUTO_MAP = {name: "own.Own" for name in ("AutoConfig", "AutoModel", "AutoProcessor", "AutoImageProcessor")}
+CODE = {
+    "model": (f"{TOWER} tune", brings_code(
+        key(CONFIG, "model_type", value="own"), key(CONFIG, "auto_map", value=AUTO_MAP))),
+    "part": (f"{TOWER} tune", brings_code(text("model_type", "aimv2_text_model"), text("auto_map", AUTO_MAP))),
+    "processor": ("ask folder tune", brings_code(
+        key(PROCESSOR, "processor_class", value="Own"), key(PROCESSOR, "auto_map", value=AUTO_MAP))),
+    "image processor": (f"{PICTURES} tune", brings_code(
+        pictures("image_processor_type", "Own"), pictures("auto_map", AUTO_MAP))),
+}  # fmt: skip
+
+
+@pytest.mark.usefixtures("photo", "no_weights")
+@pytest.mark.parametrize("whose", CODE)
+def test_code_of_a_checkpoint_is_never_run_nor_asked_about(
+    spoilt: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
+):
+    names, changes = CODE[whose]
+    spoilt(*changes)
+    monkeypatch.chdir(tmp_path)
+    for words in commands(Path("F"), names).values():
+        result = CliRunner().invoke(app, [str(word) for word in words], prog_name="vtc", input="y\ny\ny\n")
+        assert_refused(
+            result, "code that comes with a checkpoint is never run here: only what transformers itself knows"
+        )
+        assert "[y/N]" not in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"F", "photo.jpg"}
+
+
+@pytest.mark.usefixtures("photo")
+def test_a_known_model_with_code_beside_it_is_read_without_it(spoilt: Callable[..., Path], vtc: Vtc):
+    spoilt(*brings_code(key(CONFIG, "auto_map", value=AUTO_MAP), pictures("auto_map", AUTO_MAP)))
+    for words in commands(Path("F"), "ask show encode").values():
+        assert vtc(*words).exit_code == 0
+    assert not Path("WAS RUN").exists()
+
+
+@pytest.mark.usefixtures("photo", "no_weights")
+def test_a_folder_that_may_not_be_read(vtc: Vtc, spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+    spoilt()
+    opened = open
+
+    def refuse(file: Any, *rest: Any, **named: Any) -> Any:
+        if str(file).endswith(CONFIG):
+            raise PermissionError(13, "Permission denied", str(file))
+        return opened(file, *rest, **named)
+
+    monkeypatch.setattr("builtins.open", refuse)
+    for words in commands(Path("F"), f"{TOWER} tune").values():
+        assert_refused(vtc(*words), "Permission denied")
+
+
+def pickled(folder: Path) -> None:
+    held = load_file(folder / WEIGHTS)
+    (folder / WEIGHTS).unlink()
+    names = sorted(held)
+    weight_map = {}
+    for number, part in enumerate((names[::2], names[1::2]), 1):
+        file = f"pytorch_model-{number:05}-of-00002.bin"
+        torch.save({name: held[name] for name in part}, folder / file)
+        weight_map |= dict.fromkeys(part, file)
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return open, ("WAS RUN", "w")
+
+
+@pytest.mark.usefixtures("photo", "no_weights")
+def test_pickles_that_hold_more_than_tensors(vtc: Vtc, spoilt: Callable[..., Path]):
+    spoilt(pickled, lambda folder: torch.save({"x": Evil()}, folder / "pytorch_model-00002-of-00002.bin"))
+    for words in commands(Path("F"), TOWER).values():
+        assert_refused(
+            vtc(*words), "pytorch_model-00002-of-00002.bin is a pickle that holds more than tensors, which could"
+        )
+    assert not Path("WAS RUN").exists()
+
+
+@pytest.mark.usefixtures("photo", "no_weights")
+@pytest.mark.parametrize("file", ["../model.safetensors", "/model.safetensors", "a/../../b", "", None])
+def test_an_index_that_leads_elsewhere(vtc: Vtc, spoilt: Callable[..., Path], file: Any):
+    def elsewhere(folder: Path) -> None:
+        shutil.move(folder / WEIGHTS, folder.parent / WEIGHTS)
+        names = load_file(folder.parent / WEIGHTS)
+        index = {"metadata": {}, "weight_map": dict.fromkeys(names, file)}
+        (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
+
+    spoilt(elsewhere)
+    for words in commands(Path("F"), TOWER).values():
+        assert_refused(vtc(*words), f"an index of weights must name files of the checkpoint's own folder, got {file!r}")
