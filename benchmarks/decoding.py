@@ -39,7 +39,7 @@ def seconds(rounds: int) -> dict[str, list[float]]:
 
 @torch.inference_mode()
 def changes() -> tuple[float, float]:
-    """By --fast-decode: mean absolute difference of pixels, of 255; share of the kept tokens that are kept all the same."""
+    """By --fast-decode: mean absolute difference of pixels, of 255; share of kept tokens that are the same."""
     processor = AutoImageProcessor.from_pretrained(vtc_tiny.PATH)
     encoder = PrunedEncoder.from_pretrained(str(vtc_tiny.PATH), keep=16)
     side = encoder.tower.config.image_size
