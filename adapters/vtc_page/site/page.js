@@ -143,11 +143,11 @@ async function lookOnce(picture, keep) {
 let chosen = 0;
 
 /** Take a picture, or say in one sentence why not; the last one that was chosen counts, whichever is read first. */
-async function choose(blob, name, scene = {}) {
+async function choose(name, blob, scene = {}) {
   const mine = ++chosen;
   $("refusal").textContent = "";
   try {
-    const { canvas, remark } = await decode(blob, name);
+    const { canvas, remark } = await decode(name, await blob);
     const picture = { ...(await prepare(canvas)), questions: scene.questions };
     if (mine !== chosen) return;
     $("refusal").textContent = remark;
@@ -161,7 +161,7 @@ async function choose(blob, name, scene = {}) {
   }
 }
 
-async function decode(blob, name) {
+async function decode(name, blob) {
   if (blob.size > MOST_BYTES) throw new Error(`${name} has ${megabytes(blob.size)} MB: at most ${megabytes(MOST_BYTES)} are read.`);
   const image = new Image();
   image.src = URL.createObjectURL(blob);
@@ -286,7 +286,7 @@ for (const name of ["all", "few"]) {
 for (const scene of about.scenes) {
   const button = Object.assign(document.createElement("button"), { type: "button", value: scene.image });
   button.append(Object.assign(new Image(), { src: scene.image, alt: scene.shows, width: 96, height: 96 }));
-  button.onclick = async () => choose(await (await fetch(scene.image)).blob(), scene.image, scene);
+  button.onclick = () => choose(scene.image, fetch(scene.image).then((response) => response.blob()), scene);
   $("scenes").append(button);
 }
 $("keep").max = about.tokens;
@@ -302,7 +302,7 @@ $("ask").onsubmit = (event) => {
   state.picture.answers.clear(); // asked again is measured again
   change({ question });
 };
-const take = ([file]) => file && choose(file, file.name);
+const take = ([file]) => file && choose(file.name, file);
 $("file").onchange = () => {
   take($("file").files);
   $("file").value = ""; // or the same file, mended, could not be taken again
