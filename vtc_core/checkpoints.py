@@ -62,10 +62,10 @@ def tower_prefix(names: Iterable[str]) -> str:
     )
 
 
-def tower_depth(layers: int, names: Iterable[str], key: str = "") -> None:
-    """No more layers than there are tensors for; `names` of all tensors."""
+def tower_depth(layers: int, names: Iterable[str], key: str = "", unused: int = 0) -> None:
+    """No more layers than there are tensors for, the last `unused` aside; `names` of all tensors."""
     names = list(names)
-    _depth(layers, names, re.escape(tower_prefix(names)) + r"encoder\.layers\.(\d+)\.", key)
+    _depth(layers, names, re.escape(tower_prefix(names)) + r"encoder\.layers\.(\d+)\.", key, unused)
 
 
 def tower_tensors(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], key: str = "") -> None:
@@ -97,9 +97,9 @@ def inside(file: Any) -> str:
     return file
 
 
-def _depth(layers: int, names: Iterable[str], pattern: str, key: str) -> None:
+def _depth(layers: int, names: Iterable[str], pattern: str, key: str, unused: int = 0) -> None:
     held = len({found[1] for name in names if (found := re.match(pattern, name))})
-    if layers > held > 0:
+    if layers - unused > held > 0:
         raise ValueError(f"{key}num_hidden_layers is {layers}, and the weights have {held} layers")
 
 

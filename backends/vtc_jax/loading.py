@@ -51,7 +51,7 @@ def read_tower(
     checkpoint: Checkpoint, config: TowerConfig, useful: int, attention: AttentionFunction, dtype: DTypeLike | None
 ) -> CLIPTower:
     """The tower with its first `useful` layers, in its own dtype or in `dtype`."""
-    checkpoints.tower_depth(config.num_hidden_layers, checkpoint.files)
+    checkpoints.tower_depth(config.num_hidden_layers, checkpoint.files, unused=config.num_hidden_layers - useful)
     prefixes = [name.removesuffix(_CLS) for name in checkpoint.files if re.search(rf"(^|\.){_CLS}$", name)]
     if len(prefixes) != 1:
         found = f"{len(prefixes)} of them" if prefixes else "none"

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import onnx
 import pytest
@@ -189,6 +190,20 @@ def test_arguments_that_do_not_fit_the_file(path):
         vtc_onnx.PrunedEncoder(path, providers=["GPU"])
     with pytest.raises(ValueError, match="threads must be an integer of at least 1, got 0"):
         vtc_onnx.PrunedEncoder(path, threads=0)
+
+
+@pytest.fixture
+def untyped(monkeypatch):
+    """Without the tests' own checks of types, which would be first."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.mark.usefixtures("untyped")
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
+def test_pixels_that_are_no_floating_point_numbers_are_refused(path, dtype):
+    message = f"pixel_values must be an array of floating-point numbers, got {dtype}"
+    with pytest.raises(TypeError, match=message):
+        vtc_onnx.PrunedEncoder(path)(np.zeros((1, 3, 12, 12), dtype))
 
 
 def test_keep_of_the_file_of_the_object_and_of_the_call(path):
