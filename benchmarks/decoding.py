@@ -7,6 +7,7 @@ Processor seconds of one thread. What changes is measured on the embedded model'
 
 import argparse
 import io
+from typing import Any
 
 import numpy as np
 import torch
@@ -42,7 +43,8 @@ def changes() -> tuple[float, float]:
     """By --fast-decode: mean absolute difference of pixels, of 255; share of kept tokens that are the same."""
     processor = AutoImageProcessor.from_pretrained(vtc_tiny.PATH)
     encoder = PrunedEncoder.from_pretrained(str(vtc_tiny.PATH), keep=16)
-    side = encoder.tower.config.image_size
+    tower: Any = encoder.tower
+    side = tower.config.image_size
     off, same = [], []
     for number in range(SCENES):
         file = io.BytesIO(as_jpeg(vtc_tiny.scene(number).image.resize((WIDTH, HEIGHT)), number))

@@ -18,7 +18,7 @@ def pixel_values(processor: Any, image: Image.Image) -> Tensor:
     size = target(processor, *image.size)
     more = {}
     if size is not None:
-        image, more = image.resize(size[::-1], processor.resample), {"do_resize": False}
+        image, more = image.resize((size[1], size[0]), processor.resample), {"do_resize": False}
     return processor(images=image, return_tensors="pt", input_data_format="channels_last", **more)["pixel_values"][0]
 
 
@@ -31,7 +31,8 @@ def target(processor: Any, width: int, height: int) -> tuple[int, int] | None:
         return size["height"], size["width"]
     if size.keys() == {"shortest_edge"}:
         picture = np.broadcast_to(np.uint8(0), (3, height, width))  # of which only the shape is asked
-        return get_resize_output_image_size(
+        made = get_resize_output_image_size(
             picture, size["shortest_edge"], default_to_square=False, input_data_format=ChannelDimension.FIRST
         )
+        return made[0], made[1]
     return None
