@@ -26,7 +26,7 @@ def bootstrap(
     return np.quantile(np.concatenate(means), [(1 - confidence) / 2, (1 + confidence) / 2], axis=0).T
 
 
-def at_least(total: float, count: int, error: float) -> float:
+def at_least(total: float | int, count: int, error: float) -> float:
     """A lower bound on the mean of what lies in [0, 1], too high with a probability of at most `error`.
 
     Clopper and Pearson's, exact where every sample is 0 or 1; `total` is the sum of `count` samples. With fractions
@@ -41,7 +41,7 @@ def fewest(target: float, error: float) -> int:
     return math.ceil(math.log(error) / math.log(target))
 
 
-def enough(mean: float, target: float, error: float) -> int | None:
+def enough(mean: float | int, target: float, error: float) -> int | None:
     """So many samples make `at_least` reach the target if their mean stays what it is; None: no number does."""
     if mean <= target:
         return None
