@@ -1,5 +1,7 @@
 """The fourth output of files of merging methods: of which patches each fed token is made."""
 
+from typing import Any
+
 import numpy as np
 import onnxruntime
 import pytest
@@ -28,7 +30,7 @@ def test_the_weights_of_a_merge_are_torchs(name, llava, tmp_path):
     with torch.inference_mode():
         looked = encoder.look(pixel_values)
         for keep in (3, 7, 12):
-            got = session.run(["weights"], {"pixel_values": pixel_values.numpy(), "keep": np.array(keep)})[0]
+            got: Any = session.run(["weights"], {"pixel_values": pixel_values.numpy(), "keep": np.array(keep)})[0]
             expected = looked.choose(keep).weights.numpy()
             np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5)
     assert vtc_onnx.PrunedEncoder(tmp_path / "e.onnx")(pixel_values.numpy(), 3).features.shape[1] == 3
