@@ -10,6 +10,8 @@ from transformers import LogitsProcessorList
 
 from vtc_llava.answering import prompt as prompt
 
+from .generation import GREEDY
+
 
 def encode(model: Any, processor: Any, pictures: Sequence[Image.Image], questions: Sequence[str]) -> Any:
     """What `generate` takes, on the model's device, for each question about the picture at the same place."""
@@ -27,8 +29,8 @@ def generate(model: Any, inputs: Any, max_new_tokens: int) -> torch.Tensor:
     """The new ids of each row, greedily decoded; ValueError where the model's numbers are not finite."""
     ids = model.generate(
         **inputs,
+        **GREEDY,
         max_new_tokens=max_new_tokens,
-        do_sample=False,
         logits_processor=LogitsProcessorList([partial(_finite, model)]),
     )
     return ids[:, inputs["input_ids"].shape[1] :]

@@ -103,9 +103,10 @@ def loading(source: str) -> Iterator[None]:
 
 @contextmanager
 def refusing(source: str) -> Iterator[None]:
-    """Whatever loaders raise about a checkpoint that is damaged, or is none, as bad usage."""
+    """Whatever loaders raise about a checkpoint that is damaged, or is none, as bad usage, without their remarks."""
     try:
-        yield
+        with progress.without_chatter():
+            yield
     except MemoryError:
         raise
     except Exception as error:  # OSError, ValueError, KeyError, SafetensorError, UnpicklingError, ...
@@ -138,11 +139,13 @@ def load_llava(
     from vtc_llava.families import family_of
 
     from . import prompts
+    from .generation import check_endings
 
     given = budgeted(plan, keep, total)
     with loading(plan.source):
         family = family_of(plan.config, plan.source)
         processor = reading.read_processor(family, plan.source, plan.config)
+        check_endings(plan.source, plan.config.text_config.vocab_size)
         (prompt,) = prompts.written(processor, plan.config, plan.source, [question])
         model = reading.read_model(family, plan.source, plan.config, dtype=dtype)
         patch(model, processor, **given)
