@@ -7,12 +7,13 @@ import { chromium } from "playwright-core";
 
 export const { chromium: executablePath, urls, files, screenshots, expected } = JSON.parse(await readFile(process.env.PAGES));
 export let browser, page;
+export const launch = (...options) => chromium.launch({ executablePath, args: ["--no-sandbox", ...options] });
 export const asked = []; // every URL
 
 const complaints = []; // errors that nobody sees
 
 before(async () => {
-  browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
+  browser = await launch();
   page = await open(urls.page);
 });
 after(async () => {
@@ -20,8 +21,10 @@ after(async () => {
   assert.deepEqual(complaints, []);
 });
 
-export async function open(url) {
-  const opened = await browser.newPage({ viewport: { width: 1280, height: 900 } });
+/** The page of a URL, ready, with the first answers; `script` runs in it before anything else. */
+export async function open(url, { from = browser, script = () => {} } = {}) {
+  const opened = await from.newPage({ viewport: { width: 1280, height: 900 } });
+  await opened.addInitScript(script);
   opened.on("request", (request) => asked.push(request.url()));
   opened.on("pageerror", (error) => complaints.push(String(error)));
   opened.on("console", (message) => message.type() === "error" && complaints.push(message.text()));
@@ -32,7 +35,11 @@ export async function open(url) {
 }
 
 export const settled = (on = page) =>
-  on.waitForFunction(() => document.querySelector("#few .text").textContent && !document.querySelector("main [aria-busy]"));
+  on.waitForFunction(
+    () => document.querySelector("#few .text").textContent && !document.querySelector("main [aria-busy]"),
+    null,
+    { timeout: 60_000 },
+  );
 export const text = (selector, on = page) => on.locator(selector).textContent();
 export const slide = (keep, on = page) =>
   on.locator("#keep").evaluate((slider, keep) => {

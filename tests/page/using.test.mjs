@@ -1,7 +1,7 @@
 // The page for every hand, eye and server.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ask, asked, files, open, page, pick, screenshots, settled, text, urls } from "./browsing.mjs";
+import { ask, asked, files, page, pick, screenshots, settled, text, urls } from "./browsing.mjs";
 
 test("a question that brings its own placeholder is refused in a sentence", async () => {
   await pick(0);
@@ -74,11 +74,4 @@ test("once loaded it needs no network, and it never asked anybody else", async (
   await page.context().setOffline(false);
   const elsewhere = asked.filter((url) => !Object.values(urls).some((own) => url.startsWith(own)) && !/^(blob|data):/.test(url));
   assert.deepEqual(elsewhere, []);
-});
-
-test("from a server without the headers it runs in one thread", async () => {
-  const plain = await open(urls.plain);
-  assert.match(await text("#about", plain), /in WebAssembly with one thread/);
-  await plain.close();
-  assert.match(await text("#about"), /in WebAssembly with [2-4] threads/);
 });

@@ -21,7 +21,7 @@ let model, tokenizer, imageProcessor;
 
 // --- the model ------------------------------------------------------------------------------------------------------
 
-/** Load everything once, on the GPU if there is one that can, else in WebAssembly; returns which. */
+/** Load everything once, on a GPU if there is one that can, else (or if the address says ?device=wasm) in WebAssembly. */
 async function load() {
   env.allowRemoteModels = false;
   env.allowLocalModels = true;
@@ -36,18 +36,19 @@ async function load() {
   tokenizer = await AutoTokenizer.from_pretrained("model");
   imageProcessor = await AutoImageProcessor.from_pretrained("model");
   const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  for (const device of adapter ? ["webgpu", "wasm"] : ["wasm"]) {
-    try {
-      wasm.proxy = device === "wasm"; // a worker computes, and the page stays alive meanwhile
-      model = await LlavaForConditionalGeneration.from_pretrained("model", { ...options, device });
-      const blank = await look(await prepare(document.createElement("canvas")), 1);
-      await answer(blank, ""); // a first call is slow: it compiles and allocates
-      return device;
-    } catch (error) {
-      if (device === "wasm") throw error;
-      console.warn(error);
-    }
+  const device = new URLSearchParams(location.search).get("device") ?? (adapter ? "webgpu" : "wasm");
+  wasm.proxy = device === "wasm"; // a worker computes, and the page stays alive meanwhile
+  try {
+    model = await LlavaForConditionalGeneration.from_pretrained("model", { ...options, device });
+    const blank = await look(await prepare(document.createElement("canvas")), 1);
+    await answer(blank, ""); // a first call is slow: it compiles and allocates
+  } catch (error) {
+    if (device === "wasm") throw error;
+    console.warn(error);
+    location.search = "device=wasm"; // onnxruntime-web starts once in a page: in another one then
+    await new Promise(() => {});
   }
+  return device;
 }
 
 function told({ status, loaded, total }) {
