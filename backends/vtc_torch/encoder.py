@@ -94,7 +94,7 @@ class PrunedEncoder(nn.Module):
         walk_of(*towers.size_of_config(vision_config), keep, method, made)
         found = held.headers(path_or_hub_id, **hub_kwargs)
         held.check_tower(vision_config, found, alone=vision_config is config)
-        held.refuse_quantised(path_or_hub_id, found)
+        held.refuse_quantised(path_or_hub_id, found, project)
         projector = loading.read_projector(path_or_hub_id, config, **model_kwargs) if project else None
         tower = loading.read_tower(path_or_hub_id, vision_config, **model_kwargs)
         return cls(tower, keep, method, made, projector)

@@ -47,13 +47,15 @@ def check_tower(vision_config: Any, found: dict[str, Header], alone: bool = Fals
     checkpoints.tower_tensors(vision_config.to_dict(), unpacked, key)
 
 
-def refuse_quantised(name: str, found: dict[str, Header]) -> None:
-    """A ValueError for a tower whose weights mean nothing without the scales that belong to them."""
-    prefix = checkpoints.tower_prefix(found)
+def refuse_quantised(name: str, found: dict[str, Header], projector: bool) -> None:
+    """A ValueError for a tower, or its projector, whose weights mean nothing without scales that belong to them."""
+    parts = {"vision tower": f"{checkpoints.tower_prefix(found)}encoder."}
+    parts |= {"projector": "multi_modal_projector."} if projector else {}
     for key, header in found.items():
-        if key.startswith(f"{prefix}encoder.") and header.dtype not in FLOATS:
+        part = next((part for part, words in parts.items() if words in key), None)
+        if part and header.dtype not in FLOATS:
             raise ValueError(
-                f"the vision tower of {name} is quantised ({key} is {header.dtype}), and alone it can be read in "
+                f"the {part} of {name} is quantised ({key} is {header.dtype}), and alone it can be read in "
                 "floating point only: take the checkpoint that this one was made of"
             )
 

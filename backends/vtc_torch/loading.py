@@ -1,5 +1,6 @@
 """Finding a vision tower in a checkpoint on disk or on the hub."""
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -99,5 +100,7 @@ def read_projector(path_or_hub_id: str, config: Any, **model_kwargs: Any) -> nn.
         kind = getattr(config, "model_type", None)
         raise ValueError(f"{path_or_hub_id} must be a LLaVA to have its projector read alone, got model_type {kind!r}")
     kwargs = {key: value for key, value in model_kwargs.items() if key != "attn_implementation"}
+    config = copy.deepcopy(config)
+    vars(config).pop("quantization_config", None)  # of the language model: a projector that is quantised is refused
     mapping: dict[str, Any] = {"config": config, "key_mapping": {r"^model\.": ""}}
     return read(_Projector, path_or_hub_id, "its projector", **mapping, **kwargs).multi_modal_projector

@@ -16,10 +16,11 @@ from vtc_cli.app import app
 
 Vtc = Callable[..., Result]
 Change = Callable[[Path], object]
-CONFIG, PROCESSOR, TOKENIZER, WEIGHTS = (
+CONFIG, PROCESSOR, TOKENIZER, GENERATION, WEIGHTS = (
     "config.json",
     "processor_config.json",
     "tokenizer_config.json",
+    "generation_config.json",
     "model.safetensors",
 )
 
@@ -144,6 +145,8 @@ BROKEN: list[tuple[str, Change, str]] = [
     (PICTURES, pictures("pad_size", {"height": 10**6, "width": 24}), "pad_size.height of the image processor of F mus"),
     (PICTURES, pictures("image_mean", [0.5, 0.5]), "the image processor of F fails (ValueError: mean must have 3 elem"),
     (PICTURES, pictures("image_std", [0, 0, 0]), "that are not finite, with image_mean (0.48145466, 0.4578275, 0.4082"),
+    ("ask", key(GENERATION, "eos_token_id", value="x"), "eos_token_id of the generation config of F must be an id in"),
+    ("ask", key(GENERATION, "pad_token_id", value=99), "(text_config.vocab_size is 18), got 99"),
     (TOWER, key(CONFIG, "_attn_implementation", value="some/kernel"), "is code on a hub, which is never fetched nor r"),
 ]  # fmt: skip
 
@@ -186,6 +189,9 @@ def test_a_template_that_holds_is_that_of_the_checkpoint(vtc: Vtc, spoilt: Calla
         ("show encode export folder",
          lambda held: {n: t.to(torch.int8) if "vision_tower" in n else t for n, t in held.items()},
          "the vision tower of F is quantised (vision_tower.encoder.layers.0.layer_norm1.bias is I8)"),
+        ("export folder",
+         lambda held: {n: t.to(torch.int8) if "projector" in n else t for n, t in held.items()},
+         "the projector of F is quantised (multi_modal_projector.linear_1.bias is I8), and alone it can be read in"),
     ],
 )  # fmt: skip
 def test_tensors_that_are_missing_or_others(
@@ -215,6 +221,31 @@ def test_numbers_that_are_not_finite(vtc: Vtc, spoilt: Callable[..., Path]):
     result = vtc(*words, "--dtype", "float16")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr == ("vtc: the logits of the language model are not finite in float16: try --dtype float32\n")
+
+
+@pytest.mark.usefixtures("photo")
+def test_answers_are_greedy_whatever_a_checkpoint_says(vtc: Vtc, spoilt: Callable[..., Path]):
+    """A beam for each of ten million would be."""
+    odd = {"num_beams": 10**7, "num_return_sequences": 9, "output_hidden_states": True, "return_dict_in_generate": True}
+    spoilt(*(key(GENERATION, name, value=value) for name, value in odd.items()))
+    words = commands(Path("F"), "ask")["ask"]
+    assert vtc(*words).stdout.splitlines()[0] == vtc(*words[:-1], spoilt_not(Path("F"))).stdout.splitlines()[0]
+
+
+def spoilt_not(folder: Path) -> Path:
+    """The same with a generation config that says nothing."""
+    whole = shutil.copytree(folder, folder.parent / "G")
+    (whole / GENERATION).write_text('{"pad_token_id": 0, "eos_token_id": 2}')
+    return whole
+
+
+@pytest.mark.usefixtures("photo")
+def test_only_the_language_model_quantised(vtc: Vtc, spoilt: Callable[..., Path]):
+    """What is read of it is in floating point, and needs no library that reads the rest."""
+    spoilt(key(CONFIG, "quantization_config", value={"quant_method": "bitsandbytes", "load_in_8bit": True}))
+    for words in commands(Path("F"), "show encode export").values():
+        result = vtc(*words)
+        assert result.exit_code == 0, result.stderr
 
 
 def brings_code(*changes: Change) -> list[Change]:
