@@ -8,6 +8,9 @@ would: the mean, and each setting's own 95 % bound. Last, whether loyalty ranks 
 """
 
 import argparse
+import json
+import tempfile
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,26 +41,29 @@ class Trial(NamedTuple):
     seconds: float  # of the processor
 
 
-def trial(model: Any, processor: Any, seed: int, samples: int, others: int, target: float) -> Trial:
+def trial(model: Any, processor: Any, seed: int, samples: int, others: int, target: float, out: Path) -> Trial:
     """Tune on some scenes, and measure what is recommended on the scenes after them."""
     start = seed * (samples + others)
     made: list[vtc_tune.Report] = []
 
     def tuned() -> None:
-        scenes = Scenes(range(start, start + samples))
-        made.append(vtc_tune.tune(model, processor, scenes, target=target, count=samples, batch_size=BATCH))
+        scenes, folder = Scenes(range(start, start + samples)), out / f"{seed}-tuned"
+        made.append(vtc_tune.tune(model, processor, scenes, target=target, count=samples, batch_size=BATCH, out=folder))
 
-    seconds = processor_seconds(tuned)
-    (report,) = made
+    taken = out / f"{seed}-seconds.json"  # of the first run: one that goes on has less to do
+    if not taken.exists():
+        taken.write_text(json.dumps(processor_seconds(tuned)))
+    else:
+        tuned()
+    (report,), seconds = made, json.loads(taken.read_text())
     if (best := report.recommended) is None:
         return Trial(report, None, seconds)
-    again = Scenes(range(start + samples, start + samples + others))
-    keeps = [best.setting.keep or 1]
-    return Trial(
-        report,
-        vtc_tune.tune(model, processor, again, [best.method], keeps, target, count=others, batch_size=BATCH),
-        seconds,
+    keeps, more = [best.setting.keep or 1], Scenes(range(start + samples, start + samples + others))
+    folder = out / f"{seed}-others"
+    again = vtc_tune.tune(
+        model, processor, more, [best.method], keeps, target, count=others, batch_size=BATCH, out=folder
     )
+    return Trial(report, again, seconds)
 
 
 def pool(trials: list[Trial], name: str) -> Values:
@@ -141,10 +147,13 @@ def main() -> None:
     for name, value in (("seeds", 10), ("samples", 500), ("others", 2000)):
         parser.add_argument(f"--{name}", type=int, default=value, help="%(default)s")
     parser.add_argument("--target", type=float, default=0.98, help="%(default)s")
+    parser.add_argument("--out", type=Path, help="a folder from which a run that was stopped goes on")
     options = parser.parse_args()
+    out = options.out or Path(tempfile.mkdtemp())
+    out.mkdir(exist_ok=True)
     model, processor = vtc_tiny.load()
     trials = [
-        trial(model, processor, seed, options.samples, options.others, options.target)
+        trial(model, processor, seed, options.samples, options.others, options.target, out)
         for seed in track(range(options.seeds), "tuning")
     ]
     text = body(trials, options.samples, options.others, options.target)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .likelihood import Likelihood, likelihood
 
-Ids = Int64[Tensor, "length"]
-Embeds = Float[Tensor, "length dim"]
+Ids = Int64[Tensor, "_"]  # of one answer
+Embeds = Float[Tensor, "_ dim"]  # of one prompt
 
 
 class Said(NamedTuple):
@@ -106,7 +106,7 @@ def _generated(model: Any, begun: Sequence[Embeds], most: int) -> Int64[Tensor, 
     return model.generate(inputs_embeds=embeds, attention_mask=mask.long(), max_new_tokens=most, do_sample=False)
 
 
-def _ends(model: Any, ids: Ids) -> Bool[Tensor, "length"]:
+def _ends(model: Any, ids: Ids) -> Bool[Tensor, "_"]:
     ends = model.generation_config.eos_token_id
     return torch.isin(ids, torch.tensor([] if ends is None else ends, device=ids.device, dtype=ids.dtype))
 

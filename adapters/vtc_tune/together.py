@@ -1,22 +1,23 @@
 """One walk of the tower for several methods and all budgets: each is handed what it would have seen alone."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from vtc_core.methods import Seen
+from vtc_core.methods import Method, Seen
 from vtc_core.methods.method import ATTENTION
 from vtc_llava import Handle
 from vtc_torch.progressive import ProgressiveWalk
 from vtc_torch.walk import Looked, Walk
 
 
-class Onlooker(NamedTuple):
-    """In a walk's place of a method: all that several methods need to see; it chooses nothing."""
+class Onlookers(Method):
+    """In a walk's place of a method: it needs to see what several methods need, and chooses nothing."""
 
-    needs: tuple[str, ...]
-    merges: bool
+    name: ClassVar[str] = "onlookers"
+    looks_at: ClassVar[str] = "what several methods look at"
+    source: ClassVar[str] = "none"
 
 
 def joint(walks: Sequence[Walk]) -> Walk:
@@ -24,7 +25,8 @@ def joint(walks: Sequence[Walk]) -> Walk:
     if len({walk.method for walk in walks}) == 1:
         return walks[0]
     needs = tuple(dict.fromkeys(name for walk in walks for name in walk.method.needs))
-    seer: Any = Onlooker(needs, any(walk.method.merges for walk in walks))
+    merges = any(walk.method.merges for walk in walks)
+    seer = type("These", (Onlookers,), {"needs": needs, "merges": merges})()
     layers = sorted({layer for walk in walks for layer in walk.layers})
     return Walk(seer, tuple(layers), walks[0].feature_layers)
 
