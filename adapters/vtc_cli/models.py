@@ -12,6 +12,7 @@ from vtc_core.methods import Method, VtcCls
 from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 from vtc_torch.loading import feature_layer, tower_config
+from vtc_torch.reading import read
 from vtc_torch.towers import size_of_config
 
 from . import progress
@@ -144,10 +145,11 @@ def load_llava(
     given = budgeted(plan, keep, total)
     with loading(plan.source):
         family = family_of(plan.config, plan.source)
+        reading.check_weights(family, plan.source, plan.config)
         processor = reading.read_processor(family, plan.source, plan.config)
         check_endings(plan.source, plan.config.text_config.vocab_size)
         (prompt,) = prompts.written(processor, plan.config, plan.source, [question])
-        model = reading.read_model(family, plan.source, plan.config, dtype=dtype)
+        model = read(family.model, plan.source, "the model", dtype=dtype)
         patch(model, processor, **given)
     return model.to(device), processor, prompt
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from vtc_core.methods import Method, VtcCls, saved
 from vtc_pictures import MAX_BYTES, MAX_PIXELS, Room, Unreadable, count_bytes, count_pixels, read_picture, short
-from vtc_torch import Pruned, PrunedEncoder
+from vtc_torch import Pruned, PrunedEncoder, held
 from vtc_torch.configuration import read_config
 from vtc_torch.loading import tower_config
 from vtc_torch.processors import read_image_processor
@@ -79,7 +79,9 @@ class Worker:
                 "before the projector"
             )
         # Not torchvision, whose resizing differs: the same pixels on every machine.
-        vision_config = tower_config(read_config(recipe.checkpoint), recipe.checkpoint)
+        config = read_config(recipe.checkpoint)
+        vision_config = tower_config(config, recipe.checkpoint)
+        held.check_tower(recipe.checkpoint, config)
         self.processor: Any = read_image_processor(recipe.checkpoint, vision_config, backend="pil")
         self.encoder = PrunedEncoder.from_pretrained(
             recipe.checkpoint,

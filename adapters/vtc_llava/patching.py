@@ -7,13 +7,14 @@ from vtc_core.methods import Method, either
 from vtc_torch import loading, towers
 from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
+from vtc_torch.reading import read
 
 from .families import checked, family_of, settings_of
 from .family import check_processor
 from .features import Features
 from .handle import Handle
 from .placeholders import Placeholders
-from .reading import read_model, read_processor
+from .reading import check_weights, read_processor
 
 
 def patch(
@@ -96,8 +97,9 @@ def load(
     given = {"keep": keep, "total": total, "method": method, "layers": layers, "reduce": reduce}
     settings = settings_of(config, path_or_id, given)  # refusals before gigabytes are read
     family = family_of(config, path_or_id)
+    check_weights(family, path_or_id, config, **hub_kwargs)
     processor = read_processor(family, path_or_id, config, **hub_kwargs)
-    model = read_model(family, path_or_id, config, **model_kwargs)
+    model = read(family.model, path_or_id, "the model", **model_kwargs)
     patch(model, processor, settings.keep, total=settings.total, method=settings.method)
     return model, processor
 

@@ -1,4 +1,4 @@
-"""What `load` reads, each part held to the configuration before the next: the processor, then gigabytes of weights."""
+"""What `load` reads before gigabytes of weights: their headers, then the processor, each held to the configuration."""
 
 import copy
 import math
@@ -8,14 +8,26 @@ import torch
 from transformers import AutoProcessor
 
 from vtc_core import checkpoints
-from vtc_torch import held, loading
+from vtc_torch import held
 from vtc_torch.configuration import UNTRUSTED, as_data
 from vtc_torch.processors import check_image_processor
-from vtc_torch.reading import read
 
 from .family import Family, check_processor
 
 PACKED = 16  # numbers that a stored one can stand for, in a quantised checkpoint
+
+
+def check_weights(family: Family, path_or_id: str, config: Any, **hub_kwargs: Any) -> None:
+    """A ValueError where the configuration does not describe the weights, by their headers."""
+    found = held.check_tower(path_or_id, config, **hub_kwargs)
+    if not found:
+        return
+    checkpoints.language_depth(getattr(config.text_config, "num_hidden_layers", 0), found, "text_config.")
+    with torch.device("meta"):
+        described = sum(x.numel() for x in family.model(copy.deepcopy(config)).parameters())
+    stored = sum(math.prod(header.shape) for header in found.values())
+    if described > PACKED * stored:
+        raise ValueError(f"the config of {path_or_id} describes {described} numbers, and its weights are {stored}")
 
 
 def read_processor(family: Family, path_or_id: str, config: Any, **hub_kwargs: Any) -> Any:
@@ -34,17 +46,3 @@ def read_processor(family: Family, path_or_id: str, config: Any, **hub_kwargs: A
                 f"{key} of {path_or_id} is {ours} in its config, and its processor writes {word} as {theirs}"
             )
     return processor
-
-
-def read_model(family: Family, path_or_id: str, config: Any, **model_kwargs: Any) -> Any:
-    """The model, in eval mode; ValueError, before weights are read, where the configuration does not describe them."""
-    found = held.headers(path_or_id, **loading.hub_kwargs(model_kwargs))
-    held.check_tower(config.vision_config, found)
-    if found:
-        checkpoints.language_depth(getattr(config.text_config, "num_hidden_layers", 0), found, "text_config.")
-        with torch.device("meta"):
-            described = sum(x.numel() for x in family.model(copy.deepcopy(config)).parameters())
-        stored = sum(math.prod(header.shape) for header in found.values())
-        if described > PACKED * stored:
-            raise ValueError(f"the config of {path_or_id} describes {described} numbers, and its weights are {stored}")
-    return read(family.model, path_or_id, "the model", **model_kwargs)

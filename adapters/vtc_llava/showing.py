@@ -10,7 +10,7 @@ from PIL import Image
 
 from vtc_core.methods import method_of
 from vtc_pictures import open_file, read_picture
-from vtc_torch import Pruned, PrunedEncoder, loading
+from vtc_torch import Pruned, PrunedEncoder, held, loading
 from vtc_torch.configuration import read_config
 from vtc_torch.processors import read_image_processor
 
@@ -45,6 +45,7 @@ def shown_by_tower(
     family = FAMILIES.get(config.model_type)
     if total is not None and not (family and family.several):
         raise ValueError(f"total is for pictures of several tiles, not for {config.model_type!r}: pass keep={total}")
+    held.check_tower(source, config, **hub)
     processor = read_image_processor(source, loading.tower_config(config, source), **hub)
     project = "projected" in method.needs or (family is not None and family.blend_projected and method.merges)
     encoder = PrunedEncoder.from_pretrained(source, keep or 1, method, project=project, **model_kwargs)

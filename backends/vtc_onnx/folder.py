@@ -96,7 +96,7 @@ def export_folder(
         options: dict[str, Any] = {
             "static_keep": static_keep, "weights": weights, "dtype": dtype, "quantize": quantize
         }  # fmt: skip
-        _write_processor(_read_processor(source, config.vision_config), config.vision_config, int(keep), work)
+        _write_processor(_read_processor(source, config), config.vision_config, int(keep), work)
         encoder = export(source, encoder_path, keep, method, **options, progress=progress)
         progress("writing config")
         data = _rename_data(encoder_path)
@@ -135,16 +135,19 @@ def language_model(folder: Path) -> list[Path]:
     return [file for part in LANGUAGE_MODEL for file in sorted((folder / "onnx").glob(f"{part}*"))]
 
 
-def _read_processor(source: str, vision_config: Any) -> Any:
+def _read_processor(source: str, config: Any) -> Any:
     """A processor that fits the tower, or a ValueError."""
     from transformers import AutoProcessor
 
+    from vtc_torch import held
     from vtc_torch.configuration import UNTRUSTED, as_data
+    from vtc_torch.loading import tower_config
     from vtc_torch.processors import check_image_processor
 
+    held.check_tower(source, config)
     with as_data(source):
         processor: Any = AutoProcessor.from_pretrained(source, **UNTRUSTED)
-    check_image_processor(processor.image_processor, vision_config, source)
+    check_image_processor(processor.image_processor, tower_config(config, source), source)
     return processor
 
 

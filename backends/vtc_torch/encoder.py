@@ -92,8 +92,7 @@ class PrunedEncoder(nn.Module):
         vision_config = loading.tower_config(config, path_or_hub_id, method_of(method))
         made = loading.feature_layer(config) if feature_layer is None else feature_layer
         walk_of(*towers.size_of_config(vision_config), keep, method, made)
-        found = held.headers(path_or_hub_id, **hub_kwargs)
-        held.check_tower(vision_config, found, alone=vision_config is config)
+        found = held.check_tower(path_or_hub_id, config, **hub_kwargs)
         held.refuse_quantised(path_or_hub_id, found, project)
         projector = loading.read_projector(path_or_hub_id, config, **model_kwargs) if project else None
         tower = loading.read_tower(path_or_hub_id, vision_config, **model_kwargs)

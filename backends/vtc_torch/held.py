@@ -14,8 +14,6 @@ from safetensors import safe_open
 from vtc_core import checkpoints
 
 FORMATS = {"model": "safetensors", "pytorch_model": "bin"}  # the first that is there is read
-
-
 FLOATS = ("F64", "F32", "F16", "BF16", "torch.float64", "torch.float32", "torch.float16", "torch.bfloat16")
 
 
@@ -39,12 +37,18 @@ def headers(path_or_hub_id: str, **hub_kwargs: Any) -> dict[str, Header]:
     return found
 
 
-def check_tower(vision_config: Any, found: dict[str, Header], alone: bool = False) -> None:
-    """A ValueError where a tower's configuration does not describe its tensors; `alone`: it is all of config.json."""
-    key = "" if alone else "vision_config."
+def check_tower(path_or_hub_id: str, config: Any, **hub_kwargs: Any) -> dict[str, Header]:
+    """The headers of a checkpoint whose configuration describes the tensors of its tower; ValueError if it does not.
+
+    To be called before anything is made of the configuration's numbers, such as a picture of that size.
+    """
+    found = headers(path_or_hub_id, **hub_kwargs)
+    vision_config = getattr(config, "vision_config", config)
+    key = "" if vision_config is config else "vision_config."
     checkpoints.tower_depth(vision_config.num_hidden_layers, found, key)
     unpacked = {name: header.shape for name, header in found.items() if header.dtype in FLOATS}
     checkpoints.tower_tensors(vision_config.to_dict(), unpacked, key)
+    return found
 
 
 def refuse_quantised(name: str, found: dict[str, Header], projector: bool) -> None:

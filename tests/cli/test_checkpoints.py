@@ -51,6 +51,10 @@ def pictures(name: str, value: Any) -> Change:
     return key(PROCESSOR, "image_processor", name, value=value)
 
 
+def both(*changes: Change) -> Change:
+    return lambda folder: [change(folder) for change in changes]
+
+
 def template(words: str) -> Change:
     return lambda folder: (folder / "chat_template.jinja").write_text(words)
 
@@ -80,7 +84,7 @@ def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(*_: object, **__: object) -> None:
         pytest.fail("weights were read")
 
-    for module in ("vtc_torch.loading", "vtc_llava.reading"):
+    for module in ("vtc_torch.loading", "vtc_llava.patching", "vtc_cli.models"):
         monkeypatch.setattr(f"{module}.read", read)
 
 
@@ -112,8 +116,9 @@ BROKEN: list[tuple[str, Change, str]] = [
     (TOWER, vision("image_size", -24), "vision_config.image_size must be an integer of at least 1, got -24"),
     (TOWER, vision("image_size", 0), "vision_config.image_size must be an integer of at least 1, got 0"),
     (TOWER, vision("image_size", 3), "vision_config.image_size must be at least vision_config.patch_size, 4, got 3"),
-    (PICTURES, vision("image_size", 48), "makes 24 x 24 pixels, and vision_config.image_size is 48"),
-    ("export", vision("image_size", 48), "vision_config.image_size is 48, 144 patches of 4 pixels' side, and the weig"),
+    (TOWER, both(vision("image_size", 10**6), pictures("crop_size", {"height": 10**6, "width": 10**6})),
+     "vision_config.image_size is 1000000, 62500000000 patches of 4 pixels' side, and the weights have 36 positions"),
+    (TOWER, vision("image_size", 48), "vision_config.image_size is 48, 144 patches of 4 pixels' side, and the weig"),
     (TOWER, vision("patch_size", 0), "vision_config.patch_size must be an integer of at least 1, got 0"),
     (TOWER, vision("patch_size", 8), "vision_config.patch_size is 8, and the weights have 4"),
     (TOWER, vision("hidden_size", 64), "vision_config.hidden_size is 64, and the weights have 32"),
