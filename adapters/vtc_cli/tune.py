@@ -17,7 +17,7 @@ from vtc_tune.samples import draw
 from vtc_tune.scenes import Scenes
 from vtc_tune.settings import settings_of
 
-from . import models, progress
+from . import models, progress, prompts
 from .errors import BadUsage
 
 WIDTH = 120  # of the table where it goes into a file or a pipe
@@ -75,6 +75,7 @@ def _report(words: str | None, out: Path, options: Options) -> vtc_tune.Report:
         first: Any = {"keep": settings[0].keep, "total": settings[0].total, "method": settings[0].method}
         llava, processor = vtc_llava.load(source, **first, dtype=options.dtype)  # which refuses what is not whole
         llava.vtc.undo()
+        prompts.written(processor, config, source, ["what ?"])  # within limits, before it is done without
     with progress.without_chatter():
         return vtc_tune.tune(
             llava.to(place),

@@ -82,6 +82,7 @@ def build(
 
     source, method = str(source), method_of(method)
     check_place(out, overwrite)
+    out = out.resolve()  # what a link leads to is replaced, not the link
     libraries.find_npm()
     language.check(source)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as place:
@@ -113,11 +114,13 @@ def _about(source: str, model: Path, tokens: int, keep: int, method: Method) -> 
     """What page.js reads first."""
     from transformers import AutoProcessor
 
-    from vtc_llava.answering import prompt
+    from vtc_cli.prompts import written
+    from vtc_torch.configuration import read_config
 
     embedded = Path(source) == vtc_tiny.PATH
     processor = AutoProcessor.from_pretrained(model, trust_remote_code=False)
-    before, _, after = prompt(processor, QUESTION).partition(QUESTION)
+    (prompt,) = written(processor, read_config(source), source, [QUESTION])
+    before, _, after = prompt.partition(QUESTION)
     return {
         "name": "The embedded LLaVA" if embedded else Path(source).name,
         "note": "It knows coloured shapes in small pictures only." if embedded else "",

@@ -173,6 +173,12 @@ def test_a_template_that_does_not_end(vtc: Vtc, spoilt: Callable[..., Path], mon
 
 
 @pytest.mark.usefixtures("photo")
+def test_a_template_is_looked_at_before_questions_are_many(vtc: Vtc, spoilt: Callable[..., Path]):
+    spoilt(template("{{ 1/0 }}"))
+    assert_refused(vtc(*commands(Path("F"), "tune")["tune"]), "the chat template of F fails (ZeroDivisionError: ")
+
+
+@pytest.mark.usefixtures("photo")
 def test_a_template_that_holds_is_that_of_the_checkpoint(vtc: Vtc, spoilt: Callable[..., Path]):
     spoilt(template("USER: <image> {% for part in messages[0].content %}{{ part.text }}{% endfor %} ASSISTANT:"))
     assert vtc(*commands(Path("F"), "ask")["ask"]).exit_code == 0
