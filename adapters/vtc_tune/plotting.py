@@ -28,8 +28,8 @@ def plot(report: "Report") -> Figure:
     """
     figure = Drawing(figsize=(11, 4.9), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
-    _lines(left, report, "agreement", 100)
-    _lines(right, report, "loyalty", 1)
+    _lines(left, report, "agreement", 100.0)
+    _lines(right, report, "loyalty", 1.0)
     left.axhline(100 * report.target, color=INK, linewidth=1, linestyle=(0, (4, 3)))
     at = left.get_xlim()[0], 100 * report.target
     left.annotate(f" target {at[1]:g} %", at, (0, 3), textcoords="offset points", color=INK, fontsize=9)
