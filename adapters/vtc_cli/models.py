@@ -62,12 +62,15 @@ def find(model: str | None) -> str:
     if model is None:
         progress.note("no --model given: the embedded model, which knows coloured shapes in small pictures only")
         return str(vtc_tiny.PATH)
-    if Path(model).is_dir():
-        if not (Path(model) / "config.json").is_file():
-            raise BadUsage(f"--model {model} is a folder without a config.json: not a checkpoint")
-        return model
-    if Path(model).exists():
-        raise BadUsage(f"--model {model} is a file: a folder or a hub id is needed")
+    try:
+        if Path(model).is_dir():
+            if not (Path(model) / "config.json").is_file():
+                raise BadUsage(f"--model {model} is a folder without a config.json: not a checkpoint")
+            return model
+        if Path(model).exists():
+            raise BadUsage(f"--model {model} is a file: a folder or a hub id is needed")
+    except PermissionError as error:
+        raise BadUsage(f"--model {model} cannot be read: {error.strerror}") from error
     return _on_hub(model)
 
 

@@ -316,6 +316,25 @@ def test_a_folder_that_may_not_be_read(vtc: Vtc, spoilt: Callable[..., Path], mo
         assert_refused(vtc(*words), "Permission denied")
 
 
+@pytest.mark.usefixtures("photo")
+@pytest.mark.parametrize("look", ["is_dir", "is_file"])
+def test_a_folder_that_may_not_be_looked_into(
+    vtc: Vtc, spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, look: str
+):
+    spoilt()
+    looked = getattr(Path, look)
+
+    def refuse(path: Path, **more: Any) -> Any:
+        if path.name in ("F", CONFIG):
+            raise PermissionError(13, "Permission denied", str(path))
+        return looked(path, **more)
+
+    monkeypatch.setattr(Path, look, refuse)
+    for name, words in commands(Path("F"), "ask show encode export").items():
+        option = "MODEL" if name == "export" else "--model"
+        assert_refused(vtc(*words), f"vtc: {option} F cannot be read: Permission denied\n")
+
+
 def pickled(folder: Path) -> None:
     held = load_file(folder / WEIGHTS)
     (folder / WEIGHTS).unlink()
