@@ -39,6 +39,7 @@ class Options(NamedTuple):
     threads: int | None
     strict: bool
     fast_decode: bool
+    packed: bool
     overwrite: bool
 
 
@@ -64,6 +65,7 @@ def _encode(words: str, out: Path, options: Options) -> None:
         options.threads or max(1, min(MOST_THREADS, os.cpu_count() or 1) // options.workers),
         options.strict,
         options.fast_decode,
+        options.packed,
     )
     with models.loading(plan.source):
         worker = Worker(recipe)

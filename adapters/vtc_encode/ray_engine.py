@@ -19,10 +19,11 @@ import ray
 import ray.data
 
 from .local import local
+from .recipe import Recipe
 from .refused import Refused
 from .shards import Outcome, Settings
 from .sources import Source
-from .worker import Recipe, Worker
+from .worker import Worker
 
 
 class Actor:

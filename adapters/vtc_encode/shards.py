@@ -43,7 +43,7 @@ class Settings:
     feature_layer: tuple[int, ...]  # numbers of hidden states, as in hidden_states[i]
     projected: bool  # False: features as the encoder makes them, before a LLaVA's projector
     decoded: str  # "whole", or "fast": large JPEGs at a fraction of their size
-    computed: str  # dtype of the encoder's arithmetic
+    computed: str  # dtype of the encoder's arithmetic, and whether packed
     dtype: str  # of the stored features
     input: str  # digest of INPUT
     pictures: int  # in INPUT, unreadable ones included

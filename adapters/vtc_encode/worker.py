@@ -5,7 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from itertools import groupby, islice
 from typing import Any, NamedTuple, TypeVar
@@ -16,15 +16,16 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vtc_core.methods import Method, VtcCls, saved
+from vtc_core.methods import saved
 from vtc_pictures import MAX_BYTES, MAX_PIXELS, Room, Unreadable, count_bytes, count_pixels, read_picture, short
-from vtc_torch import Pruned, PrunedEncoder, held
+from vtc_torch import Pruned, PrunedEncoder, held, pack
 from vtc_torch.configuration import read_config
 from vtc_torch.loading import tower_config
 from vtc_torch.processors import read_image_processor
 
 from .pictures import Picture
 from .preprocessing import pixel_values, target
+from .recipe import Recipe
 from .refused import Refused
 from .shards import Outcome, Rows, Settings
 from .sources import Source
@@ -32,25 +33,6 @@ from .sources import Source
 AHEAD = 2  # batches that are decoded while one is encoded
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """All that a worker is made of, wherever it runs."""
-
-    checkpoint: str  # folder or hub id of a CLIP or LLaVA checkpoint
-    keep: int
-    method: Method = field(default_factory=VtcCls)
-    dtype: str = "float16"  # of the stored features; on a GPU the encoder computes in it too
-    device: str = "cpu"
-    batch: int = 16
-    threads: int = 2  # that decode
-    strict: bool = False
-    fast_decode: bool = False  # large JPEGs at a fraction of their size, of at least twice the encoder's
-
-    @property
-    def computed(self) -> str:
-        return "float32" if self.device == "cpu" else self.dtype
 
 
 class Batch(NamedTuple):
@@ -73,6 +55,8 @@ class Worker:
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
         self.files, self.decoded = Room(MAX_BYTES), Room(MAX_PIXELS)  # what all threads have in memory at once
+        if recipe.packed and recipe.device != "cpu":
+            raise Refused(f"--packed lays weights out for a CPU, got --device {recipe.device}")
         if recipe.method.merges_projected:
             raise Refused(
                 f"method {recipe.method.name!r} mixes projected tokens, and vtc encode stores the tower's features, "
@@ -103,17 +87,22 @@ class Worker:
                 "corpora are encoded with one tile a picture (CLIP, LLaVA-1.5)"
             )
 
+    @cached_property
+    def weights(self) -> str:
+        """The digest of tower and projector."""
+        made = hashlib.blake2b(digest_size=16)
+        projector = self.encoder.projector.state_dict() if self.encoder.projector else {}
+        for name, tensor in sorted({**self.encoder.tower.state_dict(), **projector}.items()):
+            made.update(name.encode())
+            made.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+        return made.hexdigest()
+
     def settings(self, source: Source, shard_size: int) -> Settings:
         encoder = self.encoder
         config: Any = encoder.tower.config
-        weights = hashlib.blake2b(digest_size=16)
-        projector = encoder.projector.state_dict() if encoder.projector else {}
-        for name, tensor in sorted({**encoder.tower.state_dict(), **projector}.items()):
-            weights.update(name.encode())
-            weights.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
         return Settings(
             checkpoint=self.recipe.checkpoint,
-            weights=weights.hexdigest(),
+            weights=self.weights,
             keep=encoder.keep,
             tokens=encoder.tokens,
             dim=config.hidden_size * len(encoder.feature_layers),
@@ -122,7 +111,7 @@ class Worker:
             feature_layer=encoder.feature_layers,
             projected=False,
             decoded="fast" if self.recipe.fast_decode else "whole",
-            computed=self.recipe.computed,
+            computed=self.recipe.computed + ", packed" * self.recipe.packed,
             dtype=self.recipe.dtype,
             input=source.digest,
             pictures=source.count,
@@ -140,6 +129,8 @@ class Worker:
             OSError: INPUT cannot be read, as opposed to a picture in it that is missing or may not be read.
         """
         self.encoder.to(self.recipe.device)
+        if self.recipe.packed and self.weights:  # whose digest cannot be had afterwards
+            pack(self.encoder.tower)
         with ThreadPoolExecutor(self.recipe.threads) as pool:
             batches = (
                 Batch(number, pictures, [pool.submit(self._pixels, picture) for picture in pictures])

@@ -9,6 +9,7 @@ from .interop import from_numpy as from_numpy
 from .interop import load_encoder as load_encoder
 from .interop import to_numpy as to_numpy
 from .interop import variants as variants
+from .packed import pack as pack
 from .pruner import Pruner as Pruner
 from .received import received as received
 from .verbs import Pruned as Pruned

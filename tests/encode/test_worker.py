@@ -52,6 +52,25 @@ def test_rows_are_the_encoders_of_those_pictures(worker: Worker, photos: Path, t
     assert settings["checkpoint"] == str(vtc_tiny.PATH)
 
 
+def test_packed_features_differ_by_rounding_and_no_other_run_goes_on_with_them(
+    worker: Worker, photos: Path, tmp_path: Path
+):
+    packed = Worker(replace(worker.recipe, packed=True))
+    for _ in range(2):  # the second finds a tower that is packed, and goes on
+        run(packed, photos, tmp_path / "packed")
+    run(worker, photos, tmp_path / "plain")
+    ids, features, indices, _, settings = rows(tmp_path / "packed")
+    expected = rows(tmp_path / "plain")
+    assert ids == expected[0]
+    np.testing.assert_allclose(features, expected[1], atol=2e-5)
+    np.testing.assert_array_equal(indices, expected[2])
+    assert settings["computed"] == "float32, packed"
+    with pytest.raises(Refused, match="computed"):
+        run(worker, photos, tmp_path / "packed")
+    with pytest.raises(Refused, match="--packed lays weights out for a CPU, got --device cuda"):
+        Worker(replace(worker.recipe, packed=True, device="cuda"))
+
+
 def test_unreadable_pictures_are_listed_with_the_reason(worker: Worker, photos: Path, tmp_path: Path):
     done = run(worker, photos, tmp_path)
     listed = skipped(tmp_path)
