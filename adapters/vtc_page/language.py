@@ -7,8 +7,7 @@ import torch
 from transformers import LlavaForConditionalGeneration
 
 from vtc_onnx.folder import LANGUAGE_MODEL, language_model
-from vtc_onnx.language_model import export_language_model
-from vtc_onnx.writing import MOST
+from vtc_onnx.language_model import MOST, export_language_model
 from vtc_torch.configuration import read_config
 from vtc_torch.reading import read
 

@@ -9,6 +9,8 @@ from transformers import DynamicCache
 
 from . import tracing
 
+MOST = 1536 * 2**20  # bytes of weights in one file: torch's exporter puts more of them beside it
+
 
 class EmbedTokens(nn.Module):
     def __init__(self, model: Any) -> None:
@@ -47,8 +49,8 @@ def export_language_model(model: Any, folder: Path) -> None:
     """Write `embed_tokens.onnx` and `decoder_model_merged.onnx`, float32, as transformers.js feeds and reads them.
 
     Args:
-        model: a `LlavaForConditionalGeneration` in float32, of less than 2 GB, whose language model has full attention
-            in all layers. It is left with eager attention.
+        model: a `LlavaForConditionalGeneration` in float32 whose language model has at most `MOST` bytes, and full
+            attention in all layers. It is left with eager attention.
         folder: it exists.
     """
     text = model.config.text_config
