@@ -135,7 +135,8 @@ Spearman's rank correlation of loyalty and accuracy, over all those scenes:
 
 
 def _rank(loyalty: Values, accuracy: Values) -> float:
-    return float(spearmanr(loyalty.mean(1), accuracy.mean(1)).statistic)
+    found: Any = spearmanr(loyalty.mean(1), accuracy.mean(1))
+    return float(found.statistic)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

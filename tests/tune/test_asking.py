@@ -25,8 +25,9 @@ def settings(*names, keeps=(8, 144)):
 
 
 def rows_of(pair, samples, of, max_new_tokens=8):
-    walks = Walks([walk_of(*pair, setting) for setting in of])
-    return measure(*pair, list(enumerate(samples)), of, walks, max_new_tokens, lambda result: result)
+    model, processor = pair
+    walks = Walks([walk_of(model, processor, setting) for setting in of])
+    return measure(model, processor, list(enumerate(samples)), of, walks, max_new_tokens, lambda result: result)
 
 
 def likely(model, processor, sample, answer):

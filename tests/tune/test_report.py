@@ -37,8 +37,16 @@ def made(pair, tmp_path_factory):
     out = tmp_path_factory.mktemp("tuned")
     scenes = [sample._replace(id=HOSTILE) for sample in Scenes().read(range(24))]
     bad = scenes[0]._replace(question=" ")
+    model, processor = pair
     report = vtc_tune.tune(
-        *pair, [bad, *scenes], ["visionzip", "divprune"], [8, 72], target=0.6, out=out, name=f"a model{HOSTILE}"
+        model,
+        processor,
+        [bad, *scenes],
+        ["visionzip", "divprune"],
+        [8, 72],
+        target=0.6,
+        out=out,
+        name=f"a model{HOSTILE}",
     )
     return out, report, Page((out / "report.html").read_text())
 

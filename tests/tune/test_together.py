@@ -1,5 +1,7 @@
 """One walk for many methods: each sees what it sees alone."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ from vtc_torch.walk import Walk
 from vtc_tune.together import Walks, as_alone, joint, parties
 
 TOKENS, DEPTH = 144, 7
-WALKS = {name: walk_of(TOKENS, DEPTH, 16, name, -2) for name in METHODS}
+WALKS: dict[str, Any] = {name: walk_of(TOKENS, DEPTH, 16, name, -2) for name in METHODS}
 WHOLE = [walk for walk in WALKS.values() if isinstance(walk, Walk)]
 
 

@@ -3,7 +3,7 @@
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -35,7 +35,8 @@ def stopping(after):
 
 
 def tuned(pair, out=None, **options):
-    return vtc_tune.tune(*pair, Scenes(range(50)), **{**FEW, "name": "tiny", "out": out, **options})
+    given: dict[str, Any] = {**FEW, "name": "tiny", "out": out, **options}
+    return vtc_tune.tune(*pair, samples=Scenes(range(50)), **given)
 
 
 def without_times(report):
@@ -176,7 +177,7 @@ def test_mappings_with_pictures_or_paths_are_samples(pair, tmp_path):
         {"image": picture, "question": "how many objects ?"},
         {"image": tmp_path / "a.png", "question": "how many objects ?"},
     ]
-    report = vtc_tune.tune(*pair, given, ["vtc-cls"], [16])
+    report = vtc_tune.tune(*pair, samples=given, methods=["vtc-cls"], keeps=[16])
     first, second = [row["answer"] for row in report.rows.to_pylist() if row["method"] is None]
     assert first == second
     assert report.unpruned.accuracy is None
