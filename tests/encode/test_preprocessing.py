@@ -3,6 +3,7 @@
 import io
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +18,8 @@ from vtc_pictures import read_picture
 
 from .encoding import rows, run
 
-CROP = {"crop_size": {"height": 24, "width": 24}}
-PROCESSORS = {
+CROP: Any = {"crop_size": {"height": 24, "width": 24}}
+PROCESSORS: dict[str, Any] = {
     "CLIP": CLIPImageProcessorPil(size={"shortest_edge": 24}, **CROP),
     "resized beyond the crop": CLIPImageProcessorPil(size={"shortest_edge": 31}, **CROP),
     "SigLIP": SiglipImageProcessorPil(size={"height": 20, "width": 20}),
