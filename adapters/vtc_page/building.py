@@ -89,7 +89,7 @@ def build(
         work = Path(place) / "page"
         (work / "lib").mkdir(parents=True)
         (work / "scenes").mkdir()
-        for file in resources.files(__package__).joinpath("site").iterdir():
+        for file in resources.files("vtc_page").joinpath("site").iterdir():
             (work / file.name).write_bytes(file.read_bytes())
         model = work / "model"
         encoder = export_folder(
