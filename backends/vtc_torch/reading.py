@@ -16,10 +16,9 @@ def read(kind: Any, path_or_hub_id: str, whose: str, **model_kwargs: Any) -> Any
     Raises:
         ValueError: tensors that are missing, or of other shapes than the configuration says; the first are named.
     """
+    model_kwargs |= {"output_loading_info": True, "ignore_mismatched_sizes": True, **UNTRUSTED}  # whatever was given
     with as_data(path_or_hub_id), _without_report():
-        model, info = kind.from_pretrained(
-            path_or_hub_id, output_loading_info=True, ignore_mismatched_sizes=True, **UNTRUSTED, **model_kwargs
-        )
+        model, info = kind.from_pretrained(path_or_hub_id, **model_kwargs)
     _refuse(f"{path_or_hub_id} lacks tensors of {whose}", info["missing_keys"])
     others = (
         f"{name} (wanted {tuple(wanted)}, found {tuple(found)})" for name, found, wanted in info["mismatched_keys"]

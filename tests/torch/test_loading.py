@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from vtc_core.methods import VtcCls
-from vtc_torch import PrunedEncoder
+from vtc_torch import PrunedEncoder, held
 
 
 def save_llava(tower, folder, **settings):
@@ -252,3 +252,35 @@ def test_missing_tensors_of_the_projector_are_named(tmp_path):
     lacks = r"lacks tensors of its projector \(2 in all\): multi_modal_projector\.linear_2\.bias"
     with pytest.raises(ValueError, match=lacks):
         PrunedEncoder.from_pretrained(str(tmp_path), 7, project=True)
+
+
+def test_code_that_comes_with_a_checkpoint_is_never_run_whatever_is_passed(tmp_path):
+    save_llava(make_tower(), tmp_path)
+    (tmp_path / "own.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w')\nclass Own: pass\n")
+    config = json.loads((tmp_path / "config.json").read_text())
+    trusting: dict[str, Any] = {"trust_remote_code": True}
+    for more, works in (({"auto_map": {"AutoModel": "own.Own"}}, True), ({"model_type": "own"}, False)):
+        config |= {"auto_map": {"AutoConfig": "own.Own", "AutoModel": "own.Own"}} | more
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        if works:
+            assert PrunedEncoder.from_pretrained(str(tmp_path), 7, project=True, **trusting).tokens == 36
+        else:
+            with pytest.raises(ValueError, match="code that comes with a checkpoint is never run here"):
+                PrunedEncoder.from_pretrained(str(tmp_path), 7, **trusting)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("save", [save_llava_sharded, save_llava])
+def test_headers_are_those_of_all_weights(save, tmp_path):
+    save(make_tower(), tmp_path)
+    found = held.headers(str(tmp_path))
+    tensors = {name: tensor for file in tmp_path.glob("*.safetensors") for name, tensor in load_file(file).items()}
+    assert {name: header.shape for name, header in found.items()} == {n: tuple(t.shape) for n, t in tensors.items()}
+    assert {header.dtype for header in found.values()} == {"F32"}
+
+
+def test_a_shard_that_an_index_names_and_the_folder_lacks(tmp_path):
+    save_llava_sharded(make_tower(), tmp_path)
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"lacks the file model-00002-of-00002\.safetensors, which model\.sa"):
+        PrunedEncoder.from_pretrained(str(tmp_path), 7)
