@@ -226,8 +226,8 @@ def test_a_processor_that_was_not_patched_is_named(pair):
     inputs = tokenized(processor, "one")
     vtc_llava.patch(model, processor, keep=5)
     forgotten = (
-        "the prompt has 36 placeholders, the 1 pruned pictures make 5 tokens each; a processor that is not patched writes "
-        "36 tokens each: use the one that was given to vtc_llava.patch(model, processor, keep=5)"
+        "the prompt has 36 placeholders, the 1 pruned pictures make 5 tokens each; a processor that is not patched "
+        "writes 36 tokens each: use the one that was given to vtc_llava.patch(model, processor, keep=5)"
     )
     with pytest.raises(ValueError, match=f"^{re.escape(forgotten)}$"):
         model(**inputs)
