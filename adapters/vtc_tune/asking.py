@@ -13,6 +13,8 @@ from torch import Tensor
 
 from .likelihood import Likelihood, likelihood
 
+GREEDY = {"do_sample": False, "num_beams": 1}
+
 Ids = Int64[Tensor, "_"]  # of one answer
 Embeds = Float[Tensor, "_ dim"]  # of one prompt
 
@@ -27,7 +29,7 @@ class Said(NamedTuple):
 def unpruned(model: Any, inputs: Any, max_new_tokens: int) -> list[Said]:
     """What the model says to each prompt of a batch, greedily, and how sure it was."""
     made = model.generate(
-        **inputs, max_new_tokens=max_new_tokens, do_sample=False, output_logits=True, return_dict_in_generate=True
+        **inputs, **GREEDY, max_new_tokens=max_new_tokens, output_logits=True, return_dict_in_generate=True
     )
     logits = torch.stack(made.logits, 1)  # batch steps vocabulary
     answers = made.sequences[:, -logits.shape[1] :]
@@ -103,7 +105,7 @@ def _as_far_as_known(said: Said, greedy: Ids) -> Ids:
 
 def _generated(model: Any, begun: Sequence[Embeds], most: int) -> Int64[Tensor, "batch steps"]:
     embeds, mask = padded(begun)
-    return model.generate(inputs_embeds=embeds, attention_mask=mask.long(), max_new_tokens=most, do_sample=False)
+    return model.generate(inputs_embeds=embeds, attention_mask=mask.long(), max_new_tokens=most, **GREEDY)
 
 
 def _ends(model: Any, ids: Ids) -> Bool[Tensor, "_"]:

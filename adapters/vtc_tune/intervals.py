@@ -53,6 +53,6 @@ def enough(mean: float | int, target: float, error: float) -> int | None:
             return None
     while many - few > 1:
         middle = (few + many) // 2
-        enough = at_least(mean * middle, middle, error) >= target
-        few, many = (few, middle) if enough else (middle, many)
+        reached = at_least(mean * middle, middle, error) >= target
+        few, many = (few, middle) if reached else (middle, many)
     return many

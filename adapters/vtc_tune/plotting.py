@@ -38,7 +38,7 @@ def plot(report: "Report") -> Figure:
     shown = [result.figures for result in report.results if result.figures.agreement.low >= least]
     if shown:
         left.set_ylim(100 * least, 100 + 4 * (1 - least))
-        lowest = min(figures.loyalty.low for figures in shown)
+        lowest = min(-0.001, *(figures.loyalty.low for figures in shown))
         right.set_ylim(1.05 * lowest, -0.04 * lowest)
     left.set_ylabel("answers that stay the same, %")
     right.set_ylabel("loyalty: log-probability a token, nats")
@@ -48,14 +48,13 @@ def plot(report: "Report") -> Figure:
 
 
 def _lines(axes: Axes, report: "Report", name: str, scale: float) -> None:
-    from .report import by_method
-
     def ends(figures: Figures) -> Estimate:
         return Estimate(*(scale * value for value in getattr(figures, name)))
 
     everything = report.unpruned.visual, ends(report.unpruned)
-    for number, (method, results) in enumerate(by_method(report.results).items()):
-        points = sorted([everything, *((result.figures.visual, ends(result.figures)) for result in results)])
+    for number, method in enumerate(dict.fromkeys(result.method for result in report.results)):
+        mine = [result.figures for result in report.results if result.method == method]
+        points = sorted([everything, *((figures.visual, ends(figures)) for figures in mine)])
         tokens, estimates = [x for x, _ in points], [y for _, y in points]
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
         axes.fill_between(

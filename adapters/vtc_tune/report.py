@@ -1,6 +1,5 @@
 """What `tune` found out: figures of every setting, a recommendation or why there is none, and the lines to use it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -131,11 +130,3 @@ def _figures(figures: Figures) -> dict[str, Any]:
     return {
         name: value._asdict() if isinstance(value, Estimate) else value for name, value in figures._asdict().items()
     }
-
-
-def by_method(results: Sequence[Result]) -> dict[str, list[Result]]:
-    """Results of each method, in their order."""
-    made: dict[str, list[Result]] = {}
-    for result in results:
-        made.setdefault(result.method, []).append(result)
-    return made

@@ -204,3 +204,21 @@ def test_defaults_fit_the_tower(pair):
 def test_what_does_not_fit_is_refused_before_any_work(pair, options, message):
     with pytest.raises(ValueError, match=message):
         tuned(pair, **options)
+
+
+def test_overwrite_starts_anew(pair, tmp_path):
+    few = {"keeps": [16], "methods": ["norm"], "count": 4}
+    tuned(pair, tmp_path, **few)
+    (tmp_path / "mine.txt").write_text("kept")
+    report = tuned(pair, tmp_path, **few, seed=1, overwrite=True)
+    assert len(pq.read_table(tmp_path / "results.parquet")) == len(report.rows) == 8
+    assert (tmp_path / "mine.txt").read_text() == "kept"
+
+
+def test_two_runs_at_once_are_refused(pair, tmp_path):
+    def bar(what, steps):
+        with pytest.raises(Refused, match="is being written by another vtc tune"):
+            tuned(pair, tmp_path, keeps=[16])
+        return stopping(steps)
+
+    tuned(pair, tmp_path, keeps=[16], count=4, bar=bar)
