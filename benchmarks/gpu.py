@@ -21,8 +21,8 @@ from transformers import LlamaConfig
 from vtc_bench import compile_encoder, costs, memory, prefill, torch_encoder
 from vtc_bench.costs import GEOMETRIES, Geometry
 from vtc_bench.machine import machine
-from vtc_bench.timing import interleaved, ratio, spread, wall
-from vtc_core.methods import VtcCls
+from vtc_bench.timing import Clock, interleaved, ratio, spread, wall
+from vtc_core.methods import METHODS, VtcCls
 from vtc_torch import Pruned, PrunedEncoder, gather
 
 TOY = Geometry(tokens=64, dim=64, mlp=128, depth=4, heads=4, patch=4)
@@ -78,6 +78,44 @@ def figures(seconds: Mapping[str, list[float]], pairs: Mapping[str, tuple[str, s
     return {"seconds": medians, "ratios": ratios}
 
 
+def every_method(g: Geometry, device: str, dtype: torch.dtype, batch: int, keep: int, clock: Clock) -> dict[str, Any]:
+    """All methods against the whole encoder; on a GPU also what makes the host wait, and replayed CUDA graphs."""
+    where: dict[str, Any] = {"device": device, "dtype": dtype}
+    tower, pixel_values = torch_encoder.tower(g, **where), torch_encoder.pixels(g, batch, **where)
+    runs = {torch_encoder.WHOLE: torch_encoder.without_gradients(partial(torch_encoder.whole, tower, pixel_values))}
+    for name, kind in METHODS.items():
+        runs[name] = torch_encoder.without_gradients(partial(torch_encoder.pruned(tower, keep, kind()), pixel_values))
+    out: dict[str, Any] = {}
+    if device == "cuda":
+        out["the host waits"] = {name: said for name, run in runs.items() if (said := waits(run))}
+        runs |= {f"{name}, graph": replay for name, run in runs.items() if (replay := graphed(run))}
+    pairs = {name: (name, torch_encoder.WHOLE, None) for name in runs if name != torch_encoder.WHOLE}
+    return out | figures(interleaved(runs, 3, clock, "all methods"), pairs)
+
+
+def waits(run: Callable[[], Any]) -> str | None:
+    """What torch says of the first operation that makes the host wait for the GPU."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        run()
+    except RuntimeError as error:
+        return str(error).splitlines()[0]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return None
+
+
+def graphed(run: Callable[[], Any]) -> Callable[[], Any] | None:
+    """A replay of what `run` does, or None where it cannot be captured."""
+    graph = torch.cuda.CUDAGraph()
+    try:
+        with torch.cuda.graph(graph):
+            run()
+    except RuntimeError:
+        return None
+    return graph.replay
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
@@ -110,6 +148,9 @@ def main() -> None:
             pairs = {f"pruned / {to}": (torch_encoder.PRUNED, to, floor) for to in runs if to != torch_encoder.PRUNED}
             result[f"encoder, batch {batch}, keep {keep}"] = figures(seconds, pairs)
             save()
+    for kind in (dtype, torch.float16) if gpu else (dtype,):
+        result[f"all methods, {kind}"] = every_method(g, options.device, kind, batches[1], keeps[0], clock)
+        save()
     if gpu:
         for name in torch_encoder.NAMES:
             result[f"memory, batch 16, {name}"] = memory.peak(g, name, 16, keeps[0], VtcCls(), "cuda")

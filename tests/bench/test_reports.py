@@ -1,5 +1,6 @@
 """Every report runs on a toy, holds its figures together, and its pictures can be opened."""
 
+import json
 import re
 import runpy
 import sys
@@ -13,7 +14,7 @@ from vtc_bench import costs, growth, prefill, report, torch_encoder
 from vtc_bench.costs import Geometry
 from vtc_bench.memory import peak
 from vtc_core import Pruned
-from vtc_core.methods import VtcCls, method_of
+from vtc_core.methods import METHODS, VtcCls, method_of
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
@@ -128,3 +129,4 @@ def test_the_gpu_script_runs_on_a_toy(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["gpu.py", "--device", "cpu", "--out", str(out)])
     runpy.run_path(str(BENCHMARKS / "gpu.py"), run_name="__main__")
     assert '"kept as in float64": 1.0' in out.read_text()
+    assert json.loads(out.read_text())["all methods, torch.float32"]["ratios"].keys() == METHODS.keys()
