@@ -1,5 +1,6 @@
 """Checkpoint folders with random weights, a picture, and a way to run the command."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from transformers import CLIPImageProcessorPil, CLIPVisionConfig, LlavaForCondit
 from typer.testing import CliRunner, Result
 
 from vtc_cli.app import app
+
+from .spoiling import Change
 
 # what a module is called in LlavaForConditionalGeneration -> in the checkpoints of llava-hf
 PUBLISHED = {
@@ -29,6 +32,31 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_llava().save_pretrained(folder)
     make_processor().save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def spoilt(checkpoint: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the checkpoint with these changes."""
+
+    def copy(*changes: Change) -> Path:
+        folder = tmp_path / "F"
+        shutil.copytree(checkpoint, folder)
+        for change in changes:
+            change(folder)
+        return folder
+
+    return copy
+
+
+@pytest.fixture
+def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test fails that gets as far as reading weights."""
+
+    def read(*_: object, **__: object) -> None:
+        pytest.fail("weights were read")
+
+    for module in ("vtc_torch.loading", "vtc_llava.patching", "vtc_cli.models"):
+        monkeypatch.setattr(f"{module}.read", read)
 
 
 @pytest.fixture

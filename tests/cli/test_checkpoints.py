@@ -1,6 +1,5 @@
-"""Checkpoints that do not hold together, or bring code: one line, 2, before weights are read, and nothing is run."""
+"""Checkpoints that do not hold together: one line, 2, before weights are read."""
 
-import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -9,106 +8,28 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from vtc_cli.app import app
-
-Vtc = Callable[..., Result]
-Change = Callable[[Path], object]
-CONFIG, PROCESSOR, TOKENIZER, GENERATION, WEIGHTS = (
-    "config.json",
-    "processor_config.json",
-    "tokenizer_config.json",
-    "generation_config.json",
-    "model.safetensors",
+from .spoiling import (
+    CONFIG,
+    GENERATION,
+    PICTURES,
+    TOKENIZER,
+    TOWER,
+    Change,
+    assert_refused,
+    both,
+    commands,
+    key,
+    pictures,
+    template,
+    tensors,
+    text,
+    vision,
 )
 
+Vtc = Callable[..., Result]
 
-def key(file: str, *keys: str, value: Any) -> Change:
-    """One key of a JSON file is another."""
-
-    def change(folder: Path) -> None:
-        settings = json.loads((folder / file).read_text())
-        inner = settings
-        for name in keys[:-1]:
-            inner = inner[name]
-        inner[keys[-1]] = value
-        (folder / file).write_text(json.dumps(settings))
-
-    return change
-
-
-def vision(name: str, value: Any) -> Change:
-    return key(CONFIG, "vision_config", name, value=value)
-
-
-def text(name: str, value: Any) -> Change:
-    return key(CONFIG, "text_config", name, value=value)
-
-
-def pictures(name: str, value: Any) -> Change:
-    return key(PROCESSOR, "image_processor", name, value=value)
-
-
-def both(*changes: Change) -> Change:
-    return lambda folder: [change(folder) for change in changes]
-
-
-def template(words: str) -> Change:
-    return lambda folder: (folder / "chat_template.jinja").write_text(words)
-
-
-def tensors(change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Change:
-    return lambda folder: save_file(change(load_file(folder / WEIGHTS)), folder / WEIGHTS, {"format": "pt"})
-
-
-@pytest.fixture
-def spoilt(checkpoint: Path, tmp_path: Path) -> Callable[..., Path]:
-    """A copy of the checkpoint with these changes."""
-
-    def copy(*changes: Change) -> Path:
-        folder = tmp_path / "F"
-        shutil.copytree(checkpoint, folder)
-        for change in changes:
-            change(folder)
-        return folder
-
-    return copy
-
-
-@pytest.fixture
-def no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A test fails that gets as far as reading weights."""
-
-    def read(*_: object, **__: object) -> None:
-        pytest.fail("weights were read")
-
-    for module in ("vtc_torch.loading", "vtc_llava.patching", "vtc_cli.models"):
-        monkeypatch.setattr(f"{module}.read", read)
-
-
-def commands(folder: Path, names: str) -> dict[str, list[Any]]:
-    every: dict[str, list[Any]] = {
-        "ask": ["ask", "photo.jpg", "what ?", "--model", folder],
-        "show": ["show", "photo.jpg", "--model", folder],
-        "encode": ["encode", "photo.jpg", "out", "--model", folder],
-        "export": ["export", folder, "e.onnx"],
-        "folder": ["export", folder, "onnx", "--layout", "onnx-community"],
-        "tune": ["tune", "photo.jpg", "--question", "what ?", "--model", folder],
-    }
-    return {name: words for name, words in every.items() if name in names.split()}
-
-
-def assert_refused(result: Result, message: str) -> None:
-    assert result.exit_code == 2, result.output
-    assert result.stdout == ""
-    assert message in result.stderr
-    assert result.stderr.count("\n") == 1, result.stderr
-
-
-PICTURES = "ask show encode folder"  # commands that have pictures processed
-TOWER = f"{PICTURES} export"
 BROKEN: list[tuple[str, Change, str]] = [
     (TOWER, vision("num_attention_heads", -4), "vision_config.num_attention_heads must be an integer of at least 1, g"),
     (TOWER, vision("num_attention_heads", 0), "vision_config.num_attention_heads must be an integer of at least 1, go"),
@@ -259,48 +180,6 @@ def test_only_the_language_model_quantised(vtc: Vtc, spoilt: Callable[..., Path]
         assert result.exit_code == 0, result.stderr
 
 
-def brings_code(*changes: Change) -> list[Change]:
-    code = "open('WAS RUN', 'w').close()\nclass Own: pass\n"
-    return [*changes, lambda folder: (folder / "own.py").write_text(code)]
-
-
-AUTO_MAP = {name: "own.Own" for name in ("AutoConfig", "AutoModel", "AutoProcessor", "AutoImageProcessor")}
-CODE = {
-    "model": (f"{TOWER} tune", brings_code(
-        key(CONFIG, "model_type", value="own"), key(CONFIG, "auto_map", value=AUTO_MAP))),
-    "part": (f"{TOWER} tune", brings_code(text("model_type", "aimv2_text_model"), text("auto_map", AUTO_MAP))),
-    "processor": ("ask folder tune", brings_code(
-        key(PROCESSOR, "processor_class", value="Own"), key(PROCESSOR, "auto_map", value=AUTO_MAP))),
-    "image processor": (f"{PICTURES} tune", brings_code(
-        pictures("image_processor_type", "Own"), pictures("auto_map", AUTO_MAP))),
-}  # fmt: skip
-
-
-@pytest.mark.usefixtures("photo", "no_weights")
-@pytest.mark.parametrize("whose", CODE)
-def test_code_of_a_checkpoint_is_never_run_nor_asked_about(
-    spoilt: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
-):
-    names, changes = CODE[whose]
-    spoilt(*changes)
-    monkeypatch.chdir(tmp_path)
-    for words in commands(Path("F"), names).values():
-        result = CliRunner().invoke(app, [str(word) for word in words], prog_name="vtc", input="y\ny\ny\n")
-        assert_refused(
-            result, "code that comes with a checkpoint is never run here: only what transformers itself knows"
-        )
-        assert "[y/N]" not in result.output
-    assert {path.name for path in tmp_path.iterdir()} == {"F", "photo.jpg"}
-
-
-@pytest.mark.usefixtures("photo")
-def test_a_known_model_with_code_beside_it_is_read_without_it(spoilt: Callable[..., Path], vtc: Vtc):
-    spoilt(*brings_code(key(CONFIG, "auto_map", value=AUTO_MAP), pictures("auto_map", AUTO_MAP)))
-    for words in commands(Path("F"), "ask show encode").values():
-        assert vtc(*words).exit_code == 0
-    assert not Path("WAS RUN").exists()
-
-
 @pytest.mark.usefixtures("photo", "no_weights")
 def test_a_folder_that_may_not_be_read(vtc: Vtc, spoilt: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
     spoilt()
@@ -333,44 +212,3 @@ def test_a_folder_that_may_not_be_looked_into(
     for name, words in commands(Path("F"), "ask show encode export").items():
         option = "MODEL" if name == "export" else "--model"
         assert_refused(vtc(*words), f"vtc: {option} F cannot be read: Permission denied\n")
-
-
-def pickled(folder: Path) -> None:
-    held = load_file(folder / WEIGHTS)
-    (folder / WEIGHTS).unlink()
-    names = sorted(held)
-    weight_map = {}
-    for number, part in enumerate((names[::2], names[1::2]), 1):
-        file = f"pytorch_model-{number:05}-of-00002.bin"
-        torch.save({name: held[name] for name in part}, folder / file)
-        weight_map |= dict.fromkeys(part, file)
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return open, ("WAS RUN", "w")
-
-
-@pytest.mark.usefixtures("photo", "no_weights")
-def test_pickles_that_hold_more_than_tensors(vtc: Vtc, spoilt: Callable[..., Path]):
-    spoilt(pickled, lambda folder: torch.save({"x": Evil()}, folder / "pytorch_model-00002-of-00002.bin"))
-    for words in commands(Path("F"), TOWER).values():
-        assert_refused(
-            vtc(*words), "pytorch_model-00002-of-00002.bin is a pickle that holds more than tensors, which could"
-        )
-    assert not Path("WAS RUN").exists()
-
-
-@pytest.mark.usefixtures("photo", "no_weights")
-@pytest.mark.parametrize("file", ["../model.safetensors", "/model.safetensors", "a/../../b", "", None])
-def test_an_index_that_leads_elsewhere(vtc: Vtc, spoilt: Callable[..., Path], file: Any):
-    def elsewhere(folder: Path) -> None:
-        shutil.move(folder / WEIGHTS, folder.parent / WEIGHTS)
-        names = load_file(folder.parent / WEIGHTS)
-        index = {"metadata": {}, "weight_map": dict.fromkeys(names, file)}
-        (folder / f"{WEIGHTS}.index.json").write_text(json.dumps(index))
-
-    spoilt(elsewhere)
-    for words in commands(Path("F"), TOWER).values():
-        assert_refused(vtc(*words), f"an index of weights must name files of the checkpoint's own folder, got {file!r}")
