@@ -9,6 +9,7 @@ from transformers.models.auto.image_processing_auto import AutoImageProcessor  #
 from .configuration import UNTRUSTED, as_data
 
 LARGEST = 8  # times the tower's side: as far as any setting may go. LLaVA-OneVision's largest grids take 6
+WIDEST = 8192  # pixels, whatever the configuration says of the side where there are no weights to hold it to
 _SIDES = ("height", "width", "shortest_edge", "longest_edge", "max_height", "max_width")
 
 
@@ -23,12 +24,12 @@ def read_image_processor(path_or_hub_id: str, vision_config: Any, **kwargs: Any)
 def check_image_processor(processor: Any, vision_config: Any, name: str) -> None:
     """A ValueError for settings that ask for huge pictures, or make of a white one what the tower does not take."""
     side, patch, channels = vision_config.image_size, vision_config.patch_size, vision_config.num_channels
-    whose = f"the image processor of {name}"
+    whose, most = f"the image processor of {name}", min(LARGEST * side, WIDEST)
     for key, value in _sides(processor):
-        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= LARGEST * side:
+        if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
             raise ValueError(
-                f"{key} of {whose} must be an integer in [1, {LARGEST * side}] ({LARGEST} times "
-                f"vision_config.image_size, {side}), got {value!r}"
+                f"{key} of {whose} must be an integer in [1, {most}] ({LARGEST} times vision_config.image_size, {side}"
+                f", {WIDEST} at most), got {value!r}"
             )
     white = np.full((48, 64, 3), 255, np.uint8)
     settings = {key: getattr(processor, key, None) for key in ("image_mean", "image_std", "rescale_factor")}

@@ -65,7 +65,7 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("ask", lambda folder: (folder / TOKENIZER).unlink(), "the tokenizer of F has no pad_token: is its tokenizer_conf"),
     (PICTURES, pictures("crop_size", {"height": 20, "width": 20}), "makes 20 x 20 pixels, and vision_config.image_siz"),
     (PICTURES, pictures("crop_size", {"height": 10**6, "width": 24}), "crop_size.height of the image processor of F m"),
-    (PICTURES, pictures("size", {"shortest_edge": 10**6}), "(8 times vision_config.image_size, 24), got 1000000"),
+    (PICTURES, pictures("size", {"shortest_edge": 10**6}), "image_size, 24, 8192 at most), got 1000000"),
     (PICTURES, pictures("size", {"shortest_edge": -1}), "must be an integer in [1, 192] (8 times vision_config.image_"),
     (PICTURES, pictures("size", {"min_pixels": 10**12, "max_pixels": 10**12}), "min_pixels"),
     (PICTURES, pictures("pad_size", {"height": 10**6, "width": 24}), "pad_size.height of the image processor of F mus"),
@@ -212,3 +212,13 @@ def test_a_folder_that_may_not_be_looked_into(
     for name, words in commands(Path("F"), "ask show encode export").items():
         option = "MODEL" if name == "export" else "--model"
         assert_refused(vtc(*words), f"vtc: {option} F cannot be read: Permission denied\n")
+
+
+@pytest.mark.usefixtures("photo", "no_weights")
+def test_sizes_without_weights_to_hold_them_to(vtc: Vtc, spoilt: Callable[..., Path]):
+    huge = pictures("crop_size", {"height": 10**5, "width": 10**5})
+    spoilt(vision("image_size", 10**5), huge, lambda folder: (folder / "model.safetensors").unlink())
+    for words in commands(Path("F"), PICTURES).values():
+        assert_refused(
+            vtc(*words), "must be an integer in [1, 8192] (8 times vision_config.image_size, 100000, 8192 at mo"
+        )
