@@ -11,13 +11,23 @@ SECONDS = 5.0
 MEMORY = 1 << 30  # bytes, besides what the process has already
 ANSWER = 1 << 20  # bytes
 
-_FORK = multiprocessing.get_context("fork")  # the child has all that the parent has loaded, in milliseconds
-
 
 def limited(work: Callable[[], str]) -> str:
-    """What `work` returns; ValueError with what it raised, or with the limit that it came to."""
-    ours, theirs = _FORK.Pipe(duplex=False)
-    child = _FORK.Process(target=_run, args=(work, theirs), daemon=True)
+    """What `work` returns; ValueError with what it raised, or with the limit that it came to.
+
+    Without limits where a process cannot fork (Windows): only then has the child what is loaded, in milliseconds.
+    """
+    can_fork = "fork" in multiprocessing.get_all_start_methods()
+    said = _in_child(work) if can_fork else _said(work)
+    if said.startswith("!"):
+        raise ValueError(said[1:])
+    return said[1:]
+
+
+def _in_child(work: Callable[[], str]) -> str:
+    fork = multiprocessing.get_context("fork")
+    ours, theirs = fork.Pipe(duplex=False)
+    child = fork.Process(target=_run, args=(work, theirs), daemon=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Python and JAX, of forks beside threads: none is needed by the child
         child.start()
@@ -25,7 +35,7 @@ def limited(work: Callable[[], str]) -> str:
     try:
         if not ours.poll(SECONDS):
             raise ValueError(f"takes more than {SECONDS:g} seconds")
-        done = ours.recv_bytes(ANSWER).decode()
+        return ours.recv_bytes(ANSWER).decode()
     except OSError as error:  # EOFError, of a child that is gone, is none
         raise ValueError(f"makes more than {ANSWER} bytes of text") from error
     except EOFError as error:
@@ -34,18 +44,19 @@ def limited(work: Callable[[], str]) -> str:
         child.kill()
         child.join()
         ours.close()
-    if done.startswith("!"):
-        raise ValueError(done[1:])
-    return done[1:]
 
 
 def _run(work: Callable[[], str], answer: Connection) -> None:
     _limit_memory()
+    answer.send_bytes(_said(work).encode(errors="replace"))
+
+
+def _said(work: Callable[[], str]) -> str:
+    """What `work` returns after a space, or what it raised after an exclamation mark."""
     try:
-        said = " " + work()
+        return f" {work()}"
     except Exception as error:
-        said = f"!fails ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
-    answer.send_bytes(said.encode(errors="replace"))
+        return f"!fails ({type(error).__name__}: {' '.join(str(error).split())[:200]})"
 
 
 def _limit_memory() -> None:
