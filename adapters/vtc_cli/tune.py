@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 import typer
 from rich.console import Console
 
@@ -75,6 +76,8 @@ def _report(words: str | None, out: Path, options: Options) -> vtc_tune.Report:
         first: Any = {"keep": settings[0].keep, "total": settings[0].total, "method": settings[0].method}
         llava, processor = vtc_llava.load(source, **first, dtype=options.dtype)  # which refuses what is not whole
         llava.vtc.undo()
+    if options.model is None:
+        torch.set_num_threads(1)  # so small that threads wait for each other: on a busy machine 30 times as long
         prompts.written(processor, config, source, ["what ?"])  # within limits, before it is done without
     with progress.without_chatter():
         return vtc_tune.tune(
