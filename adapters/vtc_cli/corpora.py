@@ -9,7 +9,19 @@ from typing import Annotated, Literal
 import typer
 
 from .errors import BadUsage
-from .options import Debug, Keep, Layers, Method, Model, Reduce, method_of
+from .options import (
+    Address,
+    Debug,
+    Engine,
+    Keep,
+    Layers,
+    Method,
+    Model,
+    Reduce,
+    Workers,
+    check_engine,
+    method_of,
+)
 from .progress import waiting
 
 
@@ -36,12 +48,9 @@ def encode(
         Literal["float16", "float32"], typer.Option(help="Of the stored features; on a GPU of the arithmetic too.")
     ] = "float16",
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")] = "auto",
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="This process, or a Ray cluster.")] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(help="Of the cluster, such as auto. Left out: one is started here.", show_default=False),
-    ] = None,
-    workers: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that encode, with --engine ray.")] = 1,
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Workers = 1,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -86,16 +95,12 @@ def encode(
 
 def _check(words: str, out: Path, engine: str, address: str | None, workers: int) -> None:
     """Refuse an INPUT that is not there, an OUT that is a file, and an engine that cannot run."""
-    for module, extra in [("pyarrow", "encode")] + [("ray", "ray")] * (engine == "ray"):
-        if find_spec(module) is None:
-            raise BadUsage(f"this needs {module}, which is not installed: pip install 'vtc-cls[{extra}]'")
+    if find_spec("pyarrow") is None:
+        raise BadUsage("this needs pyarrow, which is not installed: pip install 'vtc-cls[encode]'")
     if not os.path.lexists(words) and not glob.has_magic(words):
         from vtc_pictures import short
 
         raise BadUsage(f"{short(words)}: no such file or folder")
     if os.path.lexists(out) and not os.path.isdir(out):
         raise BadUsage(f"{out} is a file: OUT is a folder")
-    if engine == "local" and address is not None:
-        raise BadUsage("--address is for --engine ray")
-    if engine == "local" and workers != 1:
-        raise BadUsage(f"--workers {workers} is for --engine ray; --threads says how many threads decode")
+    check_engine(engine, address, workers)

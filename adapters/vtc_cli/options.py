@@ -1,5 +1,6 @@
 """Arguments and options that several commands have."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -47,7 +48,22 @@ Reduce = Annotated[
     Literal["sum", "mean", "max", "min"] | None,
     typer.Option(help="Of vtc-cls: how the scores of the layers are put together, sum.", show_default=False),
 ]
+Engine = Annotated[Literal["local", "ray"], typer.Option(help="This process, or a Ray cluster.")]
+Address = Annotated[
+    str | None, typer.Option(help="Of the cluster, such as auto. Left out: one is started here.", show_default=False)
+]
+Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes that do the work, with --engine ray.")]
 Debug = Annotated[bool, typer.Option("--debug", help="With an error, show where it comes from.")]
+
+
+def check_engine(engine: str, address: str | None, workers: int) -> None:
+    """Refuse what is for a cluster where there is none."""
+    if engine == "ray" and find_spec("ray") is None:
+        raise BadUsage("this needs ray, which is not installed: pip install 'vtc-cls[ray]'")
+    if engine == "local" and address is not None:
+        raise BadUsage("--address is for --engine ray")
+    if engine == "local" and workers != 1:
+        raise BadUsage(f"--workers {workers} is for --engine ray")
 
 
 def method_of(method: str | None, layers: int | None, reduce: str | None) -> "Chosen":

@@ -1,5 +1,8 @@
 """`vtc tune`: samples, a model, and what became of them."""
 
+import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,9 +14,11 @@ import vtc_llava
 import vtc_tune
 from vtc_core.methods import Method
 from vtc_encode import Refused
+from vtc_llava import Settings
 from vtc_pictures import visible
 from vtc_torch.configuration import read_config
 from vtc_tune.folder import PAGE, REPORT, SKIPPED
+from vtc_tune.job import Engine
 from vtc_tune.samples import draw
 from vtc_tune.scenes import Scenes
 from vtc_tune.settings import settings_of
@@ -39,6 +44,9 @@ class Options(NamedTuple):
     batch_size: int
     device: str
     dtype: str
+    engine: str
+    address: str | None
+    workers: int
     overwrite: bool
 
 
@@ -72,16 +80,15 @@ def _report(words: str | None, out: Path, options: Options) -> vtc_tune.Report:
         settings = settings_of(config, options.methods, options.keeps, options.totals)
     except (ValueError, TypeError) as error:
         raise BadUsage(str(error)) from error
+    load = partial(_loaded, source, settings[0], options.dtype, place)
     with models.loading(source):
-        first: Any = {"keep": settings[0].keep, "total": settings[0].total, "method": settings[0].method}
-        llava, processor = vtc_llava.load(source, **first, dtype=options.dtype)  # which refuses what is not whole
-        llava.vtc.undo()
+        llava, processor = load()
     if options.model is None:
         torch.set_num_threads(1)  # so small that threads wait for each other: on a busy machine 30 times as long
         prompts.written(processor, config, source, ["what ?"])  # within limits, before it is done without
     with progress.without_chatter():
         return vtc_tune.tune(
-            llava.to(place),
+            llava,
             processor,
             drawn,
             options.methods,
@@ -92,6 +99,25 @@ def _report(words: str | None, out: Path, options: Options) -> vtc_tune.Report:
             batch_size=options.batch_size,
             out=out,
             overwrite=options.overwrite,
+            engine=_engine(options, load, place),
             name=source,
             bar=progress.bar,
         )
+
+
+def _loaded(source: str, first: Settings, dtype: str, place: torch.device) -> tuple[Any, Any]:
+    """The stock pair; read as a patched one, which refuses what is not whole."""
+    settings: Any = {"keep": first.keep, "total": first.total, "method": first.method}
+    llava, processor = vtc_llava.load(source, **settings, dtype=dtype)
+    llava.vtc.undo()
+    return llava.to(place), processor
+
+
+def _engine(options: Options, load: Callable[[], tuple[Any, Any]], place: torch.device) -> Engine | None:
+    if options.engine == "local":
+        return None
+    from vtc_tune.ray_engine import on_ray
+
+    threads = 1 if options.model is None else max(1, (os.cpu_count() or 1) // options.workers)
+    gpus = int(place.type != "cpu")
+    return partial(on_ray, load=load, workers=options.workers, threads=threads, gpus=gpus, address=options.address)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from .errors import BadUsage
-from .options import Debug, Model, method_of
+from .options import Address, Debug, Engine, Model, Workers, check_engine, method_of
 from .progress import waiting
 
 if TYPE_CHECKING:
@@ -60,6 +60,9 @@ def tune(
     dtype: Annotated[
         Literal["auto", "float32", "float16", "bfloat16"], typer.Option(help="auto: as the checkpoint has it.")
     ] = "auto",
+    engine: Engine = "local",
+    address: Address = None,
+    workers: Workers = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Empty FOLDER of former results first.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -79,13 +82,14 @@ def tune(
         raise BadUsage("--question is asked of the pictures of a folder: DATA is missing")
     if out.exists() and not out.is_dir():
         raise BadUsage(f"--out {out} is a file: a folder is needed")
+    check_engine(engine, address, workers)
     chosen, keeps, totals = _methods(methods), _numbers("--keep", keep), _numbers("--total", total)
     with waiting("starting torch"):
         from .tune import Options, tune
 
     options = Options(
         model, tuple(question or ()), chosen, keeps, totals, target, samples, seed, max_new_tokens, batch_size,
-        device, dtype, overwrite,
+        device, dtype, engine, address, workers, overwrite,
     )  # fmt: skip
     tune(words, out, options)
 

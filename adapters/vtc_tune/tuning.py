@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,16 @@ from vtc_core.methods import Method, spelled
 from vtc_llava import Settings
 
 from . import folder, page
-from .block import measure
 from .first_token import FirstToken, first_token
 from .folder import Folder
+from .job import Engine, Job, Step, local
 from .recommending import Candidate, verdict
 from .report import Report, Result
 from .samples import Data, Drawn, Given, Sample, draw
 from .scenes import Scenes
-from .settings import held, settings_of, walk_of
+from .settings import held, settings_of
 from .summary import columns, figures
-from .together import Walks
 
-Step = Callable[[Any], Any]
 Bar = Callable[[str, int], AbstractContextManager[Step]]  # what is done, in how many steps; see vtc_cli.progress.bar
 
 
@@ -40,6 +39,7 @@ def tune(
     batch_size: int = 16,
     out: str | Path | None = None,
     overwrite: bool = False,
+    engine: Engine | None = None,
     name: str | None = None,
     bar: Bar = lambda what, steps: nullcontext(lambda result: result),
 ) -> Report:
@@ -57,6 +57,7 @@ def tune(
         batch_size: samples at once, which are also what a run that is stopped loses.
         out: a folder for report and results, from which a run that was stopped goes on. Left out: nothing is written.
         overwrite: empty `out` first.
+        engine: who measures: this process, or `partial(vtc_tune.ray_engine.on_ray, load=..., workers=...)`.
         name: of the model, for the lines to paste; left out, what its configuration says.
         bar: shows how far it is.
 
@@ -67,19 +68,18 @@ def tune(
     if not 0 < target < 1:
         raise ValueError(f"target must lie between 0 and 1, got {target!r}")
     settings = settings_of(model.config, methods, keeps, totals)
-    walks = Walks([walk_of(model, processor, setting) for setting in settings])
     drawn = samples if isinstance(samples, Drawn) else draw(_data(samples), count, seed)
     decides = held(model, settings, data=drawn.digest, max_new_tokens=max_new_tokens, batch_size=batch_size)
-    blocks = [range(i, min(i + batch_size, len(drawn.samples))) for i in range(0, len(drawn.samples), batch_size)]
+    job = Job(drawn.samples, settings, batch_size, max_new_tokens)
+    walked = job.walks(model, processor).a_batch  # and the refusal of a pair that cannot be patched so
     with ExitStack() as stack:
         path = Path(out or stack.enter_context(tempfile.TemporaryDirectory()))
         there = stack.enter_context(folder.opened(path, decides, overwrite))
-        missing = there.missing(len(blocks))
-        with bar("asking", len(missing) * (1 + len(settings))) as step:
-            for number in missing:
-                rows = [(i, drawn.samples[i]) for i in blocks[number]]
-                there.write_block(number, measure(model, processor, rows, settings, walks, max_new_tokens, step))
-        table = there.results(len(blocks))
+        missing = there.missing(job.blocks)
+        with bar("asking", len(missing) * job.steps) as step:
+            for number, rows in (engine or partial(local, model, processor))(job, missing, step):
+                there.write_block(number, rows)
+        table = there.results(job.blocks)
         timed = there.once(folder.FIRST_TOKEN, lambda: first_token(model, processor, drawn.samples[0], settings))
         report = Report(
             model=name or model.config._name_or_path or "MODEL",
@@ -88,7 +88,7 @@ def tune(
             target=target,
             samples=len(drawn.samples),
             skipped=tuple(drawn.skipped),
-            walks=(len(blocks) * (1 + walks.a_batch), len(blocks) * (1 + len(settings))),
+            walks=(job.blocks * (1 + walked), job.blocks * job.steps),
             rows=table,
             **_judged(table, settings, [FirstToken(*shares) for shares in timed], target),
         )

@@ -1,6 +1,7 @@
 """The engine on Ray gives the local engine's files, whatever becomes of its workers."""
 
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from no_cluster import no_cluster as no_cluster
 
-import vtc_encode
 from vtc_encode import Recipe, Refused, Worker, open_source
-from vtc_encode.ray_engine import Actor, on_ray
+from vtc_encode.ray_engine import _encoding, on_ray
+from vtc_encode.ray_pool import Actor
 from vtc_pictures import Unreadable
 
 from .encoding import SCENES, contents, run
@@ -72,44 +74,13 @@ def test_two_workers_one_of_them_killed(worker: Worker, photos: Path, tmp_path: 
     assert contents(out) == contents(tmp_path / "local")
 
 
-def outcome_of(recipe: Recipe, photos: Path, out: Path, number: int) -> dict[str, np.ndarray]:
-    """What an actor hands to Ray, without Ray."""
-    out.mkdir(exist_ok=True)
+def test_an_actor_tells_what_it_did(recipe: Recipe, photos: Path, tmp_path: Path):
     source = open_source(str(photos))
     settings = Worker(recipe).settings(source, 8)
-    return Actor(recipe, source, out, settings)({"number": np.array([number])})
-
-
-def test_an_actor_tells_what_it_did(recipe: Recipe, photos: Path, tmp_path: Path):
-    made = outcome_of(recipe, photos, tmp_path, 3)
-    assert {name: column.tolist() for name, column in made.items() if name != "seconds"} == {
-        "number": [3], "encoded": [3], "skipped": [2], "error": [""],
-    }  # fmt: skip
+    made = Actor(partial(_encoding, recipe, source, tmp_path, settings))({"number": np.array([3])})
+    outcome, error = (pickle.loads(bytes.fromhex(made[name].item())) for name in ("made", "error"))
+    assert (outcome.number, outcome.encoded, outcome.skipped, error) == (3, 3, 2, None)
     assert list(contents(tmp_path)) == ["features-000003.parquet"]
-
-
-class Table:
-    """Stands in for Ray Data: one actor, in this process."""
-
-    def __init__(self, items: list[dict[str, int]], override_num_blocks: int) -> None:
-        self.items = items
-
-    def map_batches(self, actor: type[Actor], fn_constructor_args: tuple, **_: object) -> "Table":
-        self.actor = actor(*fn_constructor_args)
-        return self
-
-    def iter_rows(self):
-        for item in self.items:
-            made = self.actor({"number": np.array([item["number"]])})
-            yield {name: column[0].item() for name, column in made.items()}
-
-
-@pytest.fixture
-def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    ray = vtc_encode.ray_engine.ray  # pyright: ignore
-    monkeypatch.setattr(ray, "is_initialized", lambda: True)
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4.0})
-    monkeypatch.setattr(ray.data, "from_items", Table)
 
 
 @pytest.mark.usefixtures("no_cluster")

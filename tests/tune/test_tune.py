@@ -1,19 +1,33 @@
 """All of it on a few scenes: stopped and resumed, refused, and with a method that is wrong on purpose."""
 
 import json
+import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import pyarrow.parquet as pq
 import pytest
+from no_cluster import no_cluster as no_cluster
 
 import vtc_tune
 from vtc_core.methods import Choice, VtcCls
 from vtc_encode import Refused
+from vtc_tune.ray_engine import on_ray
 from vtc_tune.scenes import Scenes
 from vtc_tune.settings import default_methods, settings_of
 
+# The command, on the scenes of these tests.
+RAY = """
+import vtc_cli.tune
+from vtc_cli.app import main
+from vtc_tune.scenes import Scenes
+vtc_cli.tune.Scenes = lambda: Scenes(range(50))
+main()
+"""
 FEW = {"methods": ["vtc-cls", "centerclip"], "keeps": [16, 72], "count": 10, "batch_size": 4}
 
 
@@ -222,3 +236,29 @@ def test_two_runs_at_once_are_refused(pair, tmp_path):
         return stopping(steps)
 
     tuned(pair, tmp_path, keeps=[16], count=4, bar=bar)
+
+
+@pytest.mark.usefixtures("no_cluster")
+def test_on_ray_it_says_the_same(pair, whole, tmp_path):
+    engine = partial(on_ray, load=lambda: pair)
+    report = tuned(pair, tmp_path, engine=engine)
+    assert without_times((tmp_path / "report.json").read_text()) == without_times((whole / "report.json").read_text())
+    assert report.samples == 10
+    with pytest.raises(Refused, match="^9 workers need 9 CPUs, the cluster has 4$"):
+        tuned(pair, tmp_path, engine=partial(engine, workers=9), overwrite=True)
+
+
+def test_two_actors_of_a_cluster_say_the_same(whole, tmp_path):
+    """In a process of its own: Ray warns, and warnings are errors here."""
+    words = ["--methods", "vtc-cls centerclip", "--keep", "16,72", "--samples", "10", "--batch-size", "4"]
+    on = ["--engine", "ray", "--workers", "2", "--out", str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", RAY, "tune", *words, *on],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    got, wanted = (json.loads(without_times((out / "report.json").read_text())) for out in (tmp_path / "out", whole))
+    assert got["settings"] == wanted["settings"]
