@@ -2,7 +2,6 @@
 
 import glob
 import os
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,6 +19,7 @@ from .options import (
     Reduce,
     Workers,
     check_engine,
+    check_installed,
     method_of,
 )
 from .progress import waiting
@@ -95,12 +95,11 @@ def encode(
 
 def _check(words: str, out: Path, engine: str, address: str | None, workers: int) -> None:
     """Refuse an INPUT that is not there, an OUT that is a file, and an engine that cannot run."""
-    if find_spec("pyarrow") is None:
-        raise BadUsage("this needs pyarrow, which is not installed: pip install 'vtc-cls[encode]'")
+    check_installed("encode", "pyarrow")
+    check_engine(engine, address, workers)
     if not os.path.lexists(words) and not glob.has_magic(words):
         from vtc_pictures import short
 
         raise BadUsage(f"{short(words)}: no such file or folder")
     if os.path.lexists(out) and not os.path.isdir(out):
         raise BadUsage(f"{out} is a file: OUT is a folder")
-    check_engine(engine, address, workers)

@@ -56,10 +56,17 @@ Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes that d
 Debug = Annotated[bool, typer.Option("--debug", help="With an error, show where it comes from.")]
 
 
+def check_installed(extra: str, *modules: str) -> None:
+    """Refuse what needs modules that an extra brings, before they are imported."""
+    for module in modules:
+        if find_spec(module) is None:
+            raise BadUsage(f"this needs {module}, which is not installed: pip install 'vtc-cls[{extra}]'")
+
+
 def check_engine(engine: str, address: str | None, workers: int) -> None:
     """Refuse what is for a cluster where there is none."""
-    if engine == "ray" and find_spec("ray") is None:
-        raise BadUsage("this needs ray, which is not installed: pip install 'vtc-cls[ray]'")
+    if engine == "ray":
+        check_installed("ray", "ray")
     if engine == "local" and address is not None:
         raise BadUsage("--address is for --engine ray")
     if engine == "local" and workers != 1:

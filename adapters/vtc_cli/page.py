@@ -1,13 +1,12 @@
 """The command `vtc page`: its options, its help, and what is said of the folder that it writes and serves."""
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from .errors import BadUsage
-from .options import Debug, Keep, Method, Model, method_of
+from .options import Debug, Keep, Method, Model, check_installed, method_of
 from .progress import waiting
 
 
@@ -36,9 +35,7 @@ def page(
     Example: [bold]vtc page site --serve[/bold]
     """
     chosen = method_of(method, None, None)
-    for module in ("onnxruntime", "onnxscript"):
-        if find_spec(module) is None:
-            raise BadUsage(f"vtc page needs {module}, which is not installed: pip install 'vtc-cls[llava,onnx]'")
+    check_installed("llava,onnx", "onnxruntime", "onnxscript")
     import vtc_page
 
     there = vtc_page.is_page(out)

@@ -1,14 +1,13 @@
 """The command `vtc tune`: its options, its help, and what can be refused before torch is imported."""
 
 import re
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from .errors import BadUsage
-from .options import Address, Debug, Engine, Model, Workers, check_engine, method_of
+from .options import Address, Debug, Engine, Model, Workers, check_engine, check_installed, method_of
 from .progress import waiting
 
 if TYPE_CHECKING:
@@ -73,9 +72,7 @@ def tune(
 
     Example: [bold]vtc tune questions.jsonl --model llava-hf/llava-1.5-7b-hf --target 0.99[/bold]
     """
-    for module in ("pyarrow", "scipy", "jinja2"):
-        if find_spec(module) is None:
-            raise BadUsage(f"this needs {module}, which is not installed: pip install 'vtc-cls[tune]'")
+    check_installed("tune", "pyarrow", "scipy", "jinja2")
     if not 0 < target < 1:
         raise BadUsage(f"--target must lie between 0 and 1, got {target}")
     if words is None and question:

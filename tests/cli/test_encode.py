@@ -11,7 +11,7 @@ from small_models import picture
 from typer.testing import Result
 
 import vtc_tiny
-from vtc_cli import corpora
+from vtc_cli import options
 
 Vtc = Callable[..., Result]
 
@@ -116,7 +116,7 @@ def test_other_settings_are_2(vtc: Vtc, photos: Path, checkpoint: Path):
 
 @pytest.mark.parametrize(("engine", "module"), [("local", "pyarrow"), ("ray", "ray")])
 def test_an_extra_that_is_not_installed(vtc: Vtc, photos: Path, monkeypatch, engine: str, module: str):
-    monkeypatch.setattr(corpora, "find_spec", lambda name: None if name == module else object())
+    monkeypatch.setattr(options, "find_spec", lambda name: None if name == module else object())
     result = vtc("encode", "photos", "features", "--engine", engine)
     assert result.exit_code == 2
     extra = "encode" if module == "pyarrow" else "ray"
