@@ -37,6 +37,14 @@ def test_s8_one_file_serves_every_batch_and_budget(file, tower, batch, keep):
     check(file, tower, batch, keep)
 
 
+def test_s7_a_large_batch_goes_in_parts_and_is_its_rows(file, tower):
+    x = pixels(tower, 19).numpy()
+    made = file(x, 5)
+    for start in range(0, 19, 8):
+        for whole, part in zip(made, file(x[start : start + 8], 5), strict=True):
+            np.testing.assert_array_equal(whole[start : start + 8], part)
+
+
 def test_s7_an_empty_batch_works(file):
     assert [x.shape for x in file(np.zeros((0, 3, 24, 24), np.float32), 3)] == [(0, 3, 32), (0, 3), (0, 36)]
 
