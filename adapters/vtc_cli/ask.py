@@ -50,12 +50,20 @@ def stopwatch(model: Any) -> Iterator[dict[str, float]]:
             torch.cuda.synchronize(model.device)
         return time.perf_counter()
 
-    starts: list[float] = []
-    ends: list[float] = []
+    spans: list[
+        list[float]
+    ] = []  # from the tower's first part to the last call of the projector, which may have several
     seconds: dict[str, float] = {}
+
+    def start(*_: Any) -> None:
+        spans.append([now()] * 2)
+
+    def end(*_: Any) -> None:
+        spans[-1][1] = now()
+
     hooks = [
-        model.vtc.tower().embeddings.register_forward_pre_hook(lambda *_: starts.append(now())),
-        model.model.multi_modal_projector.register_forward_hook(lambda *_: ends.append(now())),
+        model.vtc.tower().embeddings.register_forward_pre_hook(start),
+        model.model.multi_modal_projector.register_forward_hook(end),
     ]
     begin = now()
     try:
@@ -63,5 +71,5 @@ def stopwatch(model: Any) -> Iterator[dict[str, float]]:
     finally:
         for hook in hooks:
             hook.remove()
-    seconds["encoder"] = sum(ends) - sum(starts)
+    seconds["encoder"] = sum(end - start for start, end in spans)
     seconds["language model"] = now() - begin - seconds["encoder"]

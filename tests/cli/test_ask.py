@@ -1,6 +1,7 @@
 """`vtc ask`: the answer, what it cost, and refusals."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -163,13 +164,17 @@ def test_the_prompt_follows_the_checkpoint():
     assert answering.prompt(processor, "what ?") == "<image>|what ?>"
 
 
-def test_the_stopwatch_splits_all_of_the_time_and_leaves_no_hook(photo: Path):
+@pytest.mark.parametrize(
+    "method", ["vtc-cls", "visionzip", "divprune", "aim"]
+)  # the last two project before they choose
+def test_the_stopwatch_splits_all_of_the_time_and_leaves_no_hook(photo: Path, method: str):
     model, processor = make_llava(), make_processor()
-    with vtc_llava.patch(model, processor, keep=4) as handle:
+    with vtc_llava.patch(model, processor, keep=4, method=method) as handle:
         inputs = answering.encode(model, processor, [open_picture(photo)], ["what ?"])
+        begin = time.perf_counter()
         with stopwatch(model) as seconds:
             answering.generate(model, inputs, max_new_tokens=3)
         assert set(seconds) == {"encoder", "language model"}
-        assert min(seconds.values()) > 0
+        assert 0 < min(seconds.values()) < max(seconds.values()) < time.perf_counter() - begin
         assert not handle.encoder._forward_pre_hooks
         assert not model.model.multi_modal_projector._forward_hooks
