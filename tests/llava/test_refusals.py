@@ -176,9 +176,9 @@ def test_interpolated_positions_are_refused_by_name(family):
     vtc_llava.patch(model, processor, keep=5)
     refused = "interpolate_pos_encoding must be False while patched, got True"
     with pytest.raises(ValueError, match=refused):
-        model.get_image_features(**inputs, interpolate_pos_encoding=True)
-    model.get_image_features(**inputs, interpolate_pos_encoding=False)
+        model.model.get_image_features(**inputs, interpolate_pos_encoding=True)
+    model.model.get_image_features(**inputs, interpolate_pos_encoding=False)
     if case.videos:
         clip = processor.video_processor(np.zeros((3, 24, 24, 3), np.uint8))
         with pytest.raises(ValueError, match=refused):
-            model.get_video_features(**clip, interpolate_pos_encoding=True)
+            model.model.get_video_features(**clip, interpolate_pos_encoding=True)
