@@ -10,6 +10,19 @@ test("a question that brings its own placeholder is refused in a sentence", asyn
   assert.equal(await text("#question-refusal"), "The question must be words: <image> is put before them by itself.");
 });
 
+test("what is typed while a picture is on its way stays, and is asked when it is asked", async () => {
+  await pick(1);
+  await page.evaluate(() => {
+    document.querySelector("#scenes button").click(); // whose picture has to be fetched
+    document.getElementById("question").value = "how many objects ?";
+  });
+  await page.locator('#scenes button:nth-child(1)[aria-pressed="true"]').waitFor();
+  await settled();
+  assert.equal(await page.locator("#question").inputValue(), "how many objects ?");
+  await ask("how many objects ?");
+  assert.equal(await text("#all .text"), "4");
+});
+
 test("a keyboard alone is enough, and what it reaches has a name", async () => {
   await page.locator("h1").click();
   const reached = [];

@@ -145,7 +145,7 @@ let chosen = 0;
 
 /** Take a picture, or say in one sentence why not; the last one that was chosen counts, whichever is read first. */
 async function choose(name, blob, scene = {}) {
-  const mine = ++chosen;
+  const mine = ++chosen, before = $("question").value;
   $("refusal").textContent = "";
   try {
     const { canvas, remark } = await decode(name, await blob);
@@ -155,7 +155,8 @@ async function choose(name, blob, scene = {}) {
     $("scenes").querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", button.value === name));
     const asked = Object.keys(scene.questions ?? {});
     $("questions").replaceChildren(...asked.map((question) => new Option(question, question)));
-    if (asked.length && !asked.includes($("question").value)) $("question").value = asked[0];
+    if ($("question").value !== before) return change({ picture }); // words that are being typed meanwhile stay, unasked
+    if (asked.length && !asked.includes(before)) $("question").value = asked[0];
     change({ picture, question: $("question").value });
   } catch (error) {
     if (mine === chosen) $("refusal").textContent = error.message;
