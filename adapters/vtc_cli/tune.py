@@ -85,7 +85,7 @@ def _report(words: str | None, out: Path, options: Options) -> vtc_tune.Report:
         llava, processor = load()
     if options.model is None:
         torch.set_num_threads(1)  # so small that threads wait for each other: on a busy machine 30 times as long
-        prompts.written(processor, config, source, ["what ?"])  # within limits, before it is done without
+    prompts.written(processor, config, source, ["what ?"])  # within limits, before it is done without
     with progress.without_chatter():
         return vtc_tune.tune(
             llava,
