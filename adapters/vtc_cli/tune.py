@@ -83,9 +83,9 @@ def _report(words: str | None, out: Path, options: Options) -> vtc_tune.Report:
     load = partial(_loaded, source, settings[0], options.dtype, place)
     with models.loading(source):
         llava, processor = load()
+        prompts.written(processor, config, source, ["what ?"])  # within limits, before it is done without
     if options.model is None:
         torch.set_num_threads(1)  # so small that threads wait for each other: on a busy machine 30 times as long
-    prompts.written(processor, config, source, ["what ?"])  # within limits, before it is done without
     with progress.without_chatter():
         return vtc_tune.tune(
             llava,
