@@ -1,6 +1,7 @@
 """Models small enough for a test, with seeded random weights and attention sharp enough that scores do not tie."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,6 +144,13 @@ def make_processor() -> LlavaProcessor:
 
 def picture(seed: int, width: int = 40, height: int = 30) -> Image.Image:
     return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def save_llava(folder: Path) -> Path:
+    """A checkpoint of `make_llava` and its processor: 24 x 24 pictures, 6 x 6 patches, no chat template."""
+    make_llava().save_pretrained(folder)
+    make_processor().save_pretrained(folder)
+    return folder
 
 
 same = partial(torch.testing.assert_close, rtol=0, atol=0)  # equal to the bit

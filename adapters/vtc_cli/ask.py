@@ -50,9 +50,7 @@ def stopwatch(model: Any) -> Iterator[dict[str, float]]:
             torch.cuda.synchronize(model.device)
         return time.perf_counter()
 
-    spans: list[
-        list[float]
-    ] = []  # from the tower's first part to the last call of the projector, which may have several
+    spans: list[list[float]] = []  # from the tower's first part to the last of the projector's calls
     seconds: dict[str, float] = {}
 
     def start(*_: Any) -> None:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from vtc_core.methods import method_of
-from vtc_pictures import open_file, read_picture
+from vtc_pictures import read_file
 from vtc_torch import Pruned, PrunedEncoder, held, loading
 from vtc_torch.configuration import read_config
 from vtc_torch.processors import read_image_processor
@@ -17,7 +17,7 @@ from vtc_torch.processors import read_image_processor
 from . import mixing, packing
 from .budget import budget
 from .drawing import Canvas, Drawing, Kept, Picture, joined, kept_figure, scores_label
-from .families import FAMILIES
+from .families import FAMILIES, checked
 from .geometry import Layout
 from .geometry import one_tile as layout_of_one_tile
 
@@ -43,8 +43,10 @@ def shown_by_tower(
     hub = loading.hub_kwargs(model_kwargs)
     config = read_config(source, **hub)
     family = FAMILIES.get(config.model_type)
-    if total is not None and not (family and family.several):
-        raise ValueError(f"total is for pictures of several tiles, not for {config.model_type!r}: pass keep={total}")
+    if family:
+        checked(family, config, keep, total, method)
+    elif total is not None:
+        raise ValueError(f"total is for pictures of several tiles, got a tower alone: pass keep={total}")
     held.check_tower(source, config, **hub)
     processor = read_image_processor(source, loading.tower_config(config, source), **hub)
     project = "projected" in method.needs or (family is not None and family.blend_projected and method.merges)
@@ -122,7 +124,4 @@ def as_seen(pixels: Float[np.ndarray, "3 height width"], processor: Any) -> Pict
 
 
 def _opened(image: Image.Image | str | Path) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image
-    with open_file(Path(image)) as file:
-        return read_picture(file)
+    return image if isinstance(image, Image.Image) else read_file(image)

@@ -8,6 +8,7 @@ from .reading import MAX_BYTES as MAX_BYTES
 from .reading import MAX_PIXELS as MAX_PIXELS
 from .reading import count_bytes as count_bytes
 from .reading import count_pixels as count_pixels
+from .reading import read_file as read_file
 from .reading import read_picture as read_picture
 from .room import Room as Room
 from .unreadable import Unreadable as Unreadable

@@ -1,6 +1,7 @@
 """Picture files: whatever cameras, scanners and editors write, as the 8-bit RGB that image processors expect."""
 
 import io
+import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from jaxtyping import Shaped
 from PIL import ExifTags, Image
 
 from .kinds import HEAD, formats, kind_of, refusal
+from .opening import open_file
 from .remarks import without_remarks
 from .transparency import Key
 from .unreadable import Unreadable
@@ -43,6 +45,16 @@ def read_picture(file: io.BufferedIOBase, least: int = 0) -> Image.Image:
         Unreadable: not a picture, damaged, or absurdly large.
     """
     return _tried_twice(partial(_read, least=least), file)
+
+
+def read_file(path: str | os.PathLike[str]) -> Image.Image:
+    """`read_picture` of the file of this name.
+
+    Raises:
+        Unreadable, OSError: as `open_file`, too.
+    """
+    with open_file(path) as file:
+        return read_picture(file)
 
 
 def count_pixels(file: io.BufferedIOBase) -> int:

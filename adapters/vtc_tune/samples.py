@@ -4,14 +4,13 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from PIL import Image
 
 from vtc_encode import Refused
-from vtc_pictures import Unreadable, open_file, read_picture, short
+from vtc_pictures import Unreadable, read_file, short
 
 
 class Sample(NamedTuple):
@@ -107,10 +106,5 @@ def _given(number: int, given: Mapping[str, Any]) -> Sample:
     if missing := {"image", "question"} - set(given):
         raise ValueError(f"sample {number} must have image and question, it lacks {' and '.join(sorted(missing))}")
     image, answer = given["image"], given.get("answer")
-    picture = image.convert("RGB").copy if isinstance(image, Image.Image) else partial(opened, image)
+    picture = image.convert("RGB").copy if isinstance(image, Image.Image) else partial(read_file, image)
     return Sample(str(given.get("id", number)), picture, given["question"], None if answer is None else str(answer))
-
-
-def opened(path: str | Path) -> Image.Image:
-    with open_file(path) as file:
-        return read_picture(file)

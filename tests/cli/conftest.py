@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from small_models import make_llava, make_processor, picture
+from small_models import make_llava, make_processor, picture, save_llava
 from transformers import CLIPImageProcessorPil, CLIPVisionConfig, LlavaForConditionalGeneration
 from typer.testing import CliRunner, Result
 
@@ -28,10 +28,7 @@ PUBLISHED = {
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LLaVA of 24 x 24 pictures, 6 x 6 patches, 5 encoder layers, no chat template."""
-    folder = tmp_path_factory.mktemp("small-llava")
-    make_llava().save_pretrained(folder)
-    make_processor().save_pretrained(folder)
-    return folder
+    return save_llava(tmp_path_factory.mktemp("small-llava"))
 
 
 @pytest.fixture

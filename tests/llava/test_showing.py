@@ -116,7 +116,7 @@ def test_a_tower_alone_shows_what_the_patched_model_shows(family, budget, tmp_pa
     processor.image_processor.save_pretrained(tmp_path)
     settings = {"keep": None, "total": None, **budget, "method": case.method}
     if "total" in budget and not case.total:
-        with pytest.raises(ValueError, match="total is for pictures of several tiles, not for 'llava': pass keep=17"):
+        with pytest.raises(ValueError, match="a picture of 'llava' is one tile: pass keep=17"):
             vtc_llava.show(str(tmp_path), smooth(90, 50), **settings)
         return
     with vtc_llava.patch(model, processor, **settings) as handle:
@@ -125,6 +125,18 @@ def test_a_tower_alone_shows_what_the_patched_model_shows(family, budget, tmp_pa
     assert shown[1:] == expected[1:]
     for array, other in zip(shown.canvas, expected.canvas, strict=True):
         np.testing.assert_allclose(array, other, rtol=1e-5, atol=1e-6)
+
+
+def test_what_patch_refuses_is_refused_of_a_tower_alone(tmp_path: Path):
+    model, processor = made("llava_next")
+    model.save_pretrained(tmp_path)
+    processor.image_processor.save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="method 'flowcut' drops tokens inside the encoder, before tiles"):
+        vtc_llava.show(str(tmp_path), smooth(90, 50), keep=5, method="flowcut")
+    model.model.vision_tower.save_pretrained(tmp_path / "tower")
+    processor.image_processor.save_pretrained(tmp_path / "tower")
+    with pytest.raises(ValueError, match="total is for pictures of several tiles, got a tower alone: pass keep=17"):
+        vtc_llava.show(str(tmp_path / "tower"), smooth(90, 50), total=17)
 
 
 def test_from_python(tmp_path: Path):

@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from small_models import make_llava, make_processor
+from small_models import save_llava
 
 from vtc_page import libraries
 
@@ -16,10 +16,7 @@ from vtc_page import libraries
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A LLaVA of 24 x 24 pictures, 6 x 6 patches, no chat template."""
-    folder = tmp_path_factory.mktemp("small-llava")
-    make_llava().save_pretrained(folder)
-    make_processor().save_pretrained(folder)
-    return folder
+    return save_llava(tmp_path_factory.mktemp("small-llava"))
 
 
 @pytest.fixture
