@@ -39,29 +39,31 @@ def before(check: Callable[..., None]) -> Callable[[Callable[P, R]], Callable[P,
 
 
 def attend(query: Any, keys: Any, scale: Any) -> None:
-    asking = arguments.shape("query", query, "batch heads head_dim")
-    answering = arguments.shape("keys", keys, "batch heads 1+tokens head_dim")
-    _attention(query, asking, keys, answering)
-    if answering[2] < 2:
-        raise ValueError(f"keys must hold CLS and at least one patch token, got {answering[2]} in all")
+    query_shape = arguments.shape("query", query, "batch heads head_dim")
+    keys_shape = arguments.shape("keys", keys, "batch heads 1+tokens head_dim")
+    _attention(query, query_shape, keys, keys_shape)
+    if keys_shape[2] < 2:
+        raise ValueError(f"keys must hold CLS and at least one patch token, got {keys_shape[2]} in all")
 
 
-def received(query: Any, keys: Any, scale: Any, block: Any = 64, weights: Any = None) -> None:
-    asking = arguments.shape("query", query, "batch heads tokens head_dim")
-    answering = arguments.shape("keys", keys, "batch heads length head_dim")
-    _attention(query, asking, keys, answering)
-    if not 1 <= asking[2] <= answering[2]:
-        raise ValueError(f"keys must hold those of all patch tokens, got {answering[2]} for {asking[2]} patch tokens")
+def received_attention(query: Any, keys: Any, scale: Any, block: Any = 64, weights: Any = None) -> None:
+    query_shape = arguments.shape("query", query, "batch heads tokens head_dim")
+    keys_shape = arguments.shape("keys", keys, "batch heads length head_dim")
+    _attention(query, query_shape, keys, keys_shape)
+    if not 1 <= query_shape[2] <= keys_shape[2]:
+        raise ValueError(
+            f"keys must hold those of all patch tokens, got {keys_shape[2]} for {query_shape[2]} patch tokens"
+        )
     arguments.count("block", block)
     if weights is not None:
-        weighing = arguments.shape("weights", weights, "batch tokens")
-        arguments.agree("query and weights", "batch", asking[0], weighing[0])
-        arguments.agree("query and weights", "tokens", asking[2], weighing[1])
+        weights_shape = arguments.shape("weights", weights, "batch tokens")
+        arguments.agree("query and weights", "batch", query_shape[0], weights_shape[0])
+        arguments.agree("query and weights", "tokens", query_shape[2], weights_shape[1])
 
 
-def _attention(query: Any, asking: tuple[Any, ...], keys: Any, answering: tuple[Any, ...]) -> None:
+def _attention(query: Any, query_shape: tuple[Any, ...], keys: Any, keys_shape: tuple[Any, ...]) -> None:
     for axis, index in (("batch", 0), ("heads", 1), ("head_dim", -1)):
-        arguments.agree("query and keys", axis, asking[index], answering[index])
+        arguments.agree("query and keys", axis, query_shape[index], keys_shape[index])
     arguments.floating("query", query)
     arguments.floating("keys", keys)
 

@@ -46,14 +46,16 @@ def budget(keep: Any, total: Any) -> Budget:
     return Budget(None, int(total))
 
 
-def everything(layout: Layout, budget: Budget) -> bool:
+def keeps_all(layout: Layout, budget: Budget) -> bool:
     """Whether a picture or video is fed as the stock model does it."""
     if budget.total is not None:
         return budget.total >= int((~np.isin(layout.tile, ALWAYS)).sum())
     return (budget.keep or 0) >= int(np.bincount(layout.tile[layout.tile >= 0]).max())
 
 
-def groups(layout: Layout, budget: Budget, whole_picture: bool = False) -> list[tuple[Int[np.ndarray, "size"], int]]:
+def candidate_groups(
+    layout: Layout, budget: Budget, whole_picture: bool = False
+) -> list[tuple[Int[np.ndarray, "size"], int]]:
     """The tokens that compete with each other, as positions in the layout, and how many of them are kept.
 
     `whole_picture`: with `total` the base tile is in one competition with the others, as some methods want it.
@@ -72,8 +74,8 @@ def groups(layout: Layout, budget: Budget, whole_picture: bool = False) -> list[
     return [(group, kept) for group, kept in ((base, share), (rest, total - share)) if kept]
 
 
-def fed(layout: Layout, budget: Budget) -> int:
+def num_visual_tokens(layout: Layout, budget: Budget) -> int:
     """How many placeholders a picture or video needs."""
-    if everything(layout, budget):
+    if keeps_all(layout, budget):
         return len(layout.tile)
-    return sum(kept for _, kept in groups(layout, budget)) + int(np.isin(layout.tile, ALWAYS).sum())
+    return sum(kept for _, kept in candidate_groups(layout, budget)) + int(np.isin(layout.tile, ALWAYS).sum())

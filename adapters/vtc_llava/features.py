@@ -15,7 +15,7 @@ from vtc_torch.walk import Looked
 from vtc_torch.wrapping import device_of
 
 from . import packing
-from .budget import fed
+from .budget import num_visual_tokens
 from .geometry import Layout
 from .handle import Handle
 
@@ -90,7 +90,7 @@ class Features:
     def _mismatch(self, kind: str, ids: Tensor | None) -> str:
         name = {"image": "pictures", "video": "videos"}[kind]
         layouts, budget = self.handle.seen[kind], self.handle.settings.budget
-        pruned, stock = ([fed(x, budget) for x in layouts], [len(x.tile) for x in layouts])
+        pruned, stock = ([num_visual_tokens(x, budget) for x in layouts], [len(x.tile) for x in layouts])
         there = None if ids is None else int((ids == getattr(self.handle.model.config, f"{kind}_token_id")).sum())
         has = f"has {there} placeholders" if there is not None else "has another number of placeholders"
         count = f"the prompt {has}, the {len(layouts)} pruned {name} make {_each(pruned)}"

@@ -17,7 +17,7 @@ from vtc_torch.walk import Walk
 from . import mixing
 from .family import Family
 from .geometry import Layout, one_tile
-from .packing import Plan, Rivals
+from .packing import Candidates, Plan
 from .savings import Description, describe, html_table
 from .settings import Settings
 
@@ -57,7 +57,7 @@ class Handle:
         self.last: Pruned | None = None
         self._layouts: dict[str, list[Layout]] = {}
         self._chosen: Choice | None = None
-        self._packed: tuple[Plan, Sequence[Rivals]] | None = None
+        self._packed: tuple[Plan, Sequence[Candidates]] | None = None
         self._patched: list[tuple[Any, str, list[Any]]] = []  # [] where there was nothing before
 
     @property
@@ -87,14 +87,14 @@ class Handle:
         return self.settings.keep
 
     def remember(
-        self, last: Pruned, choice: Choice | None = None, packed: tuple[Plan, Sequence[Rivals]] | None = None
+        self, last: Pruned, choice: Choice | None = None, packed: tuple[Plan, Sequence[Candidates]] | None = None
     ) -> None:
         """What the last call saw; of pictures of one tile a choice, of others how all competitions ended."""
         self.last = Pruned(*(x.detach() for x in last))
         self._chosen = choice and choice._replace(weights=None if choice.weights is None else choice.weights.detach())
         self._packed = packed and (
             packed[0],
-            [rivals._replace(seen=rivals.seen.without_signals()) for rivals in packed[1]],
+            [candidates._replace(seen=candidates.seen.without_signals()) for candidates in packed[1]],
         )
 
     def weights(self, number: int = 0) -> Float[Tensor, "length patches"]:

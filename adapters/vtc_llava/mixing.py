@@ -9,7 +9,7 @@ from torch import Tensor
 from vtc_core.methods import Choice
 from vtc_core.methods.parts import one_hot
 
-from .packing import Plan, Rivals
+from .packing import Candidates, Plan
 
 
 def of_row(choice: Choice, row: int) -> Float[Tensor, "keep tokens"]:
@@ -19,17 +19,17 @@ def of_row(choice: Choice, row: int) -> Float[Tensor, "keep tokens"]:
     return one_hot(choice.indices[row : row + 1], choice.scores.shape[1])[0].float()
 
 
-def of_tiles(plan: Plan, ended: Sequence[Rivals], number: int) -> Float[Tensor, "length patches"]:
+def of_tiles(plan: Plan, ended: Sequence[Candidates], number: int) -> Float[Tensor, "length patches"]:
     """Of picture `number` of a plan, in the order in which its tokens are fed; patches of all its tiles, in a row."""
     start, stop = plan.starts[number], plan.starts[number + 1]
     makeup = _makeup(plan, number)
     certain = torch.from_numpy(plan.certain[(plan.certain >= start) & (plan.certain < stop)])
     rows, fed = [makeup[certain - start]], [certain]
-    for rivals in ended:
-        positions = rivals.positions.cpu()
+    for candidates in ended:
+        positions = candidates.positions.cpu()
         for row in ((positions[:, 0] >= start) & (positions[:, 0] < stop)).nonzero().flatten().tolist():
-            rows.append(of_row(rivals.choice, row).cpu() @ makeup[positions[row] - start])
-            fed.append(rivals.fed[row].cpu())
+            rows.append(of_row(candidates.choice, row).cpu() @ makeup[positions[row] - start])
+            fed.append(candidates.fed[row].cpu())
     return torch.cat(rows)[torch.cat(fed).argsort(stable=True)]
 
 

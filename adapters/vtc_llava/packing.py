@@ -17,7 +17,7 @@ from vtc_core.methods import Choice, Method, Seen
 from vtc_torch import Pruned
 from vtc_torch.walk import Looked, mix
 
-from .budget import Budget, everything, groups
+from .budget import Budget, candidate_groups, keeps_all
 from .geometry import ALWAYS, END, NEWLINE, Layout, widened
 
 Project = Callable[[Tensor], Tensor]
@@ -38,7 +38,9 @@ class Plan(NamedTuple):
     source: Int[np.ndarray, "positions parts"]
     weight: Float[np.ndarray, "positions parts"]
     certain: Int[np.ndarray, "certain"]  # positions that are fed whatever is in the pictures
-    rivals: dict[tuple[int, int], Int[np.ndarray, "groups size"]]  # by size and count: that many of each row are fed
+    candidates: dict[
+        tuple[int, int], Int[np.ndarray, "groups size"]
+    ]  # by size and count: that many of each row are fed
     lengths: list[int]  # tokens fed of each picture
 
     @property
@@ -51,16 +53,16 @@ def plan(layouts: Sequence[Layout], budgets: Sequence[Budget], tokens: int, meth
     starts = np.cumsum([0, *(len(layout.tile) for layout in layouts)])
     firsts = np.cumsum([0, *(layout.tiles for layout in layouts)])
     source, weight = widened(layouts)
-    certain, rivals, lengths = [], defaultdict(list), []
+    certain, candidates, lengths = [], defaultdict(list), []
     for layout, budget, start in zip(layouts, budgets, starts[:-1], strict=True):
-        if everything(layout, budget):
+        if keeps_all(layout, budget):
             competitions, sure = [], np.arange(len(layout.tile))
         else:
-            competitions = groups(layout, budget, method.whole_picture)
+            competitions = candidate_groups(layout, budget, method.whole_picture)
             sure = np.flatnonzero(np.isin(layout.tile, ALWAYS))
         certain.append(start + sure)
         for positions, kept in competitions:
-            rivals[len(positions), kept].append(start + positions)
+            candidates[len(positions), kept].append(start + positions)
         lengths.append(len(sure) + sum(kept for _, kept in competitions))
     return Plan(
         tokens,
@@ -71,12 +73,12 @@ def plan(layouts: Sequence[Layout], budgets: Sequence[Budget], tokens: int, meth
         source + np.repeat(firsts[:-1], np.diff(starts))[:, None] * (1 + tokens),
         weight,
         np.concatenate(certain),
-        {key: np.stack(rows) for key, rows in rivals.items()},
+        {key: np.stack(rows) for key, rows in candidates.items()},
         lengths,
     )
 
 
-class Rivals(NamedTuple):
+class Candidates(NamedTuple):
     """Competitions of one size, and how they ended."""
 
     positions: Int64[Tensor, "groups size"]
@@ -94,19 +96,19 @@ class Rivals(NamedTuple):
         return own.cummax(1).values if self.choice.weights is not None else own
 
 
-def choose(plan: Plan, looked: Looked, project: Callable[[Any], Tensor], blend_projected: bool) -> list[Rivals]:
+def choose(plan: Plan, looked: Looked, project: Callable[[Any], Tensor], blend_projected: bool) -> list[Candidates]:
     """Ask the method about every competition. `blend_projected`: tokens are blended after the projector, not before."""
     method, seen = looked.method, looked.seen
     blended = plan.source.shape[1] > 1
     if blended and blend_projected and method.merges and seen.projected is None:
         seen = seen._replace(projected=project(seen.features))  # what is mixed there
     ended = []
-    for (_, kept), rows in plan.rivals.items():
+    for (_, kept), rows in plan.candidates.items():
         of_rows = _of(plan, rows, seen)
         if blended and not blend_projected and seen.projected is not None:
             of_rows = of_rows._replace(projected=project(of_rows.features))
         positions = torch.from_numpy(rows).to(seen.tile.device)
-        ended.append(Rivals(positions, of_rows, looked.choose(kept, of_rows)))
+        ended.append(Candidates(positions, of_rows, looked.choose(kept, of_rows)))
     return ended
 
 
@@ -130,18 +132,18 @@ def _of(plan: Plan, rows: Int[np.ndarray, "groups size"], seen: Seen) -> Seen:
 def feed(
     plan: Plan,
     looked: Looked,
-    ended: Sequence[Rivals],
+    ended: Sequence[Candidates],
     project: Project,
     newline: Float[Tensor, "language"] | None,
     blend_projected: bool,
 ) -> tuple[list[Float[Tensor, "length language"]], Pruned]:
     """What the language model is fed of each picture, and what was taken of every tile for that."""
     certain = torch.from_numpy(plan.certain).to(looked.seen.tile.device)
-    fed, order = torch.cat([certain, *(rivals.fed.flatten() for rivals in ended)]).sort(stable=True)
+    fed, order = torch.cat([certain, *(candidates.fed.flatten() for candidates in ended)]).sort(stable=True)
     if not looked.method.merges:
         tokens, table, features = _copies(plan, looked, fed, project, newline, blend_projected)
         return list(tokens.split(plan.lengths)), Pruned(features, table, _scores(plan, ended, fed.device))
-    mixed = [_mixtures(plan, looked, rivals, project, blend_projected) for rivals in ended]
+    mixed = [_mixtures(plan, looked, candidates, project, blend_projected) for candidates in ended]
     if len(certain):
         mixed = [_copies(plan, looked, certain, project, newline, blend_projected)[0], *mixed]
     anchors = torch.from_numpy(plan.source[:, 0]).to(fed.device)[fed]
@@ -151,16 +153,16 @@ def feed(
 
 
 def _mixtures(
-    plan: Plan, looked: Looked, rivals: Rivals, project: Project, blend_projected: bool
+    plan: Plan, looked: Looked, candidates: Candidates, project: Project, blend_projected: bool
 ) -> Float[Tensor, "fed language"]:
-    seen, choice = rivals.seen, rivals.choice
+    seen, choice = candidates.seen, candidates.choice
     if looked.method.merges_projected or (blend_projected and plan.source.shape[1] > 1):
         return mix(seen.projected, choice).flatten(0, 1)
     cls = None
     if looked.method.feeds_cls:  # that of the first tile
         tile = torch.from_numpy(plan.source[:, 0] // (1 + plan.tokens)).to(choice.indices.device)
         of_tiles = looked.finish(torch.full_like(looked.seen.tile[:, :1], -1))[:, 0]
-        cls = of_tiles[tile[rivals.positions[:, 0]]]
+        cls = of_tiles[tile[candidates.positions[:, 0]]]
     return project(mix(seen.features, choice, cls)).flatten(0, 1)
 
 
@@ -211,13 +213,13 @@ def _by_tile(plan: Plan, needed: Int64[Tensor, "needed"]) -> ByTile:
     return ByTile(tile, column, table)
 
 
-def _scores(plan: Plan, ended: Sequence[Rivals], device: torch.device) -> Float[Tensor, "tiles tokens"]:
+def _scores(plan: Plan, ended: Sequence[Candidates], device: torch.device) -> Float[Tensor, "tiles tokens"]:
     """Of every patch; of one that did not compete NaN, of one that is in several blends the highest of theirs."""
     table = torch.full((plan.tiles * plan.tokens,), torch.nan, device=device)
-    for rivals in ended:
-        source, weight = (torch.from_numpy(x).to(device)[rivals.positions] for x in (plan.source, plan.weight))
+    for candidates in ended:
+        source, weight = (torch.from_numpy(x).to(device)[candidates.positions] for x in (plan.source, plan.weight))
         patches = source - 1 - source // (1 + plan.tokens)
-        scores = rivals.choice.scores.to(table)[:, :, None].expand(patches.shape)
+        scores = candidates.choice.scores.to(table)[:, :, None].expand(patches.shape)
         if patches.shape[2] == 1:
             table[patches] = scores
         else:

@@ -108,8 +108,8 @@ def _overrides(handle: Handle) -> Iterator[tuple[Any, str, Any]]:
     """(instance, attribute, value) of all that `patch` sets."""
     model, processor = handle.model, handle.processor
     features = Features(handle)
-    words = {kind: getattr(processor, f"{kind}_token") for kind in handle.family.towers}
-    placeholders = Placeholders(words, handle.layouts, handle.settings)
+    strings = {kind: getattr(processor, f"{kind}_token") for kind in handle.family.towers}
+    placeholders = Placeholders(strings, handle.layouts, handle.settings)
     for kind in handle.family.towers:
         yield model.model, f"get_{kind}_features", getattr(features, f"get_{kind}_features")
         yield processor, f"replace_{kind}_token", getattr(placeholders, f"replace_{kind}_token")

@@ -8,7 +8,7 @@ import torch
 from vtc_core.methods import Method, spelled
 from vtc_torch.towers import size_of_config
 
-from .budget import Budget, fed
+from .budget import Budget, num_visual_tokens
 from .geometry import Layout
 from .settings import Settings
 
@@ -103,7 +103,7 @@ def describe(
     tokens and a text of t tokens is left out too: 4 n t H d a layer more before, and after.
     """
     language = decoder(config.get_text_config())
-    before, after = len(layout.tile), fed(layout, settings.budget)
+    before, after = len(layout.tile), num_visual_tokens(layout, settings.budget)
     tower = config.vision_config
     tokens = size_of_config(tower).tokens
     return Description(

@@ -27,7 +27,7 @@ from vllm.multimodal.processing import PromptReplacement, PromptUpdate, TimingCo
 from vllm.multimodal.processing.inputs import ProcessorInputs
 
 from vtc_llava import Settings
-from vtc_llava.budget import fed
+from vtc_llava.budget import num_visual_tokens
 from vtc_llava.families import family_of
 from vtc_llava.family import Family
 from vtc_llava.geometry import Layout
@@ -66,7 +66,7 @@ class PrunedInfo(Info):
         return 0 if self._family.several else size.get("shortest_edge") or 0
 
     def get_num_image_tokens(self, *, image_width: int, image_height: int) -> int:
-        return fed(self.layout(ImageSize(image_width, image_height)), self.settings.budget)
+        return num_visual_tokens(self.layout(ImageSize(image_width, image_height)), self.settings.budget)
 
     def get_image_size_with_most_features(self) -> ImageSize:
         """Of pictures that cost the language model the most, one that costs the encoder the most."""
@@ -74,7 +74,9 @@ class PrunedInfo(Info):
         if pinpoints is None:
             return super().get_image_size_with_most_features()
         sizes = [ImageSize(width, height) for height, width in pinpoints]
-        return max(sizes, key=lambda size: (fed(layout := self.layout(size), self.settings.budget), layout.tiles))
+        return max(
+            sizes, key=lambda size: (num_visual_tokens(layout := self.layout(size), self.settings.budget), layout.tiles)
+        )
 
 
 class PrunedProcessor(Processor):
@@ -121,7 +123,7 @@ class PrunedProcessor(Processor):
             if isinstance(images, ImageEmbeddingItems):  # pruned before, as `vtc encode` does
                 count = images.get_feature_size(number)
             else:
-                count = fed(self.info.layout(images.get_image_size(number)), allowed)
+                count = num_visual_tokens(self.info.layout(images.get_image_size(number)), allowed)
             return [config.image_token_index] * count
 
         return [PromptReplacement(modality="image", target=[config.image_token_index], replacement=placeholders)]

@@ -34,7 +34,7 @@ class PrunedEncoder(nnx.Module):
     - nothing after the last useful layer is run (LLaVA's feature layer -2 leaves out layer 23 of 24);
     - a method that sees no features chooses before the last useful layer is finished: keys and values are computed for
       all tokens, but queries, attention output and MLP for the kept tokens only. If that layer is looked at, it needs
-      the queries that ask as well: one with CLS attention, all with received attention. A method that sees features,
+      the queries as well: that of CLS for CLS attention, all for received attention. A method that sees features,
       or merges them, has that layer run whole, and no more.
 
     Args:

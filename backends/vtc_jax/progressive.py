@@ -38,7 +38,7 @@ class ProgressiveWalk(NamedTuple):
     """For which method, which layers are noted, which hidden states are the features, and how many tokens stay.
 
     Every row drops as many tokens as it does alone. In a batch layers work on as many as the row with most of them has
-    left, and a few more (`BLOCK`); dropped tokens fill the places, masked: they answer nobody, and cost what others do.
+    left, and a few more (`BLOCK`); dropped tokens fill the places, masked: they are no keys, and cost what others do.
 
     Under jit, where shapes cannot depend on data, no token leaves before the last cut: all are masked, the result is
     the same, and nothing but the last useful layer is saved. Outside, every cut waits for the device.
@@ -99,7 +99,7 @@ def _size(left: Bool[Array, "batch tokens"]) -> int:
 
 
 def _mask(left: Bool[Array, "batch tokens"]) -> Mask:
-    """Of the keys that answer: CLS, and the tokens that are left."""
+    """Of the keys: CLS, and the tokens that are left."""
     return jnp.pad(left, ((0, 0), (1, 0)), constant_values=True)[:, None, None]
 
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float
 
+from . import received
 from .attention import Queries, Tokens
-from .received import received, sinks
 from .verbs import attend
 
 Noted = Float[Array, "batch _ tokens"]  # heads, or 1 of all of them
@@ -32,11 +32,11 @@ def joint_attention(method: Any, query: Queries, keys: Tokens, scale: float) -> 
 
 
 def received_attention(method: Any, query: Queries, keys: Tokens, scale: float) -> Noted:
-    return received(query.swapaxes(1, 2), keys.swapaxes(1, 2), scale)[:, :, 1:]
+    return received.received_attention(query.swapaxes(1, 2), keys.swapaxes(1, 2), scale)[:, :, 1:]
 
 
 def sink_attention(method: Any, query: Queries, keys: Tokens, scale: float) -> Noted:
-    return sinks(query[:, 1:].swapaxes(1, 2), keys.swapaxes(1, 2), scale, method.threshold)
+    return received.sinks(query[:, 1:].swapaxes(1, 2), keys.swapaxes(1, 2), scale, method.threshold)
 
 
 SIGNALS: dict[str, Callable[..., Noted]] = {

@@ -88,7 +88,7 @@ Note = Callable[[Attention, Queries, Tokens, Tokens], None]
 
 
 class Layer(nnx.Module):
-    """One layer, whole and in parts: an encoder that prunes asks with fewer tokens than answer."""
+    """One layer, whole and in parts: a pruned encoder has fewer queries than keys."""
 
     def __init__(self, config: TowerConfig, function: AttentionFunction, dtype: DTypeLike, rngs: nnx.Rngs) -> None:
         self.layer_norm1 = _norm(config, dtype, rngs)
@@ -96,7 +96,7 @@ class Layer(nnx.Module):
         self.layer_norm2 = _norm(config, dtype, rngs)
         self.mlp = MLP(config, dtype, rngs)
 
-    def rest(
+    def finish_layer(
         self,
         hidden: Float[Array, "batch queries dim"],
         query: Queries,
@@ -104,7 +104,7 @@ class Layer(nnx.Module):
         values: Tokens,
         mask: Mask | None = None,
     ) -> Float[Array, "batch queries dim"]:
-        """All that comes after the projections of attention, for the tokens that ask."""
+        """All that comes after the projections of attention, for the query tokens."""
         hidden = hidden + self.self_attn(query, keys, values, mask)
         return hidden + self.mlp(self.layer_norm2(hidden))
 
@@ -115,7 +115,7 @@ class Layer(nnx.Module):
         query, (keys, values) = self.self_attn.query(normed), self.self_attn.keys_values(normed)
         if note:
             note(self.self_attn, query, keys, values)
-        return self.rest(hidden, query, keys, values, mask)
+        return self.finish_layer(hidden, query, keys, values, mask)
 
 
 class Embeddings(nnx.Module):

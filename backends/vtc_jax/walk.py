@@ -129,7 +129,7 @@ class Walk(NamedTuple):
         def finish(indices: Integer[Array, "batch kept"]) -> Kept:
             numbers = indices + 1
             kept, kept_normed = gather(hidden, numbers), gather(normed, numbers)
-            kept = layer.rest(kept, layer.self_attn.query(kept_normed), keys, values)
+            kept = layer.finish_layer(kept, layer.self_attn.query(kept_normed), keys, values)
             made = {number: gather(state, numbers) for number, state in states.items()}
             return self._features(made | {self.last + 1: kept})
 

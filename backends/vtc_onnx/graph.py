@@ -29,8 +29,8 @@ REDUCE = {"sum": "ReduceSum", "mean": "ReduceMean", "max": "ReduceMax", "min": "
 
 def attend(op: Any, query: Any, keys: Any, scale: Any) -> Any:
     """S1: one row of softmax attention, in the dtype of `scale`; the CLS column is dropped, not renormalised."""
-    asked = op.Unsqueeze(op.CastLike(query, scale), ints(op, -1))  # batch heads head_dim 1
-    products = op.MatMul(op.CastLike(keys, scale), asked)  # batch heads 1+tokens 1
+    column = op.Unsqueeze(op.CastLike(query, scale), ints(op, -1))  # batch heads head_dim 1
+    products = op.MatMul(op.CastLike(keys, scale), column)  # batch heads 1+tokens 1
     weights = op.Softmax(op.Mul(scale, op.Squeeze(products, ints(op, -1))), axis=-1)
     return op.Slice(weights, ints(op, 1), ints(op, np.iinfo(np.int64).max), ints(op, -1))
 

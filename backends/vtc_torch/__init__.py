@@ -11,7 +11,7 @@ from .interop import to_numpy as to_numpy
 from .interop import variants as variants
 from .packed import pack as pack
 from .pruner import Pruner as Pruner
-from .received import received as received
+from .received import received_attention as received_attention
 from .verbs import Pruned as Pruned
 from .verbs import attend as attend
 from .verbs import gather as gather

@@ -28,7 +28,7 @@ class PrunedEncoder(nn.Module):
     - nothing after the last useful layer is run (LLaVA's feature layer -2 leaves out layer 23 of 24);
     - a method that sees no features chooses before the last useful layer is finished: keys and values are computed for
       all tokens, but queries, attention output and MLP for the kept tokens only. If that layer is looked at, it needs
-      the queries that ask as well: one with CLS attention, all with received attention. A method that sees features,
+      the queries as well: that of CLS for CLS attention, all for received attention. A method that sees features,
       or merges them, has that layer run whole, and no more.
     Layers that are run whole are called as modules: hooks, checkpointing, sharding, offloading work in them. Of a last
     layer that is run in parts the parts are called, not the layer nor its attention: no hook on those is run.

@@ -31,7 +31,7 @@ class Notes:
         self.signals: dict[str, list[Tensor]] = {name: [] for name in method.needs if name in ATTENTION}
         self.keys: Float[Tensor, "batch tokens heads head_dim"] | None = None
 
-    def take(self, attention: Any, query: Float[Tensor, "batch heads asking head_dim"], keys: Heads) -> None:
+    def take(self, attention: Any, query: Float[Tensor, "batch heads queries head_dim"], keys: Heads) -> None:
         """Of one layer; `query` of CLS at least, or of all tokens where a signal needs them. Autocast is off inside."""
         with torch.no_grad(), torch.autocast(keys.device.type, enabled=False):
             for name, noted in self.signals.items():
@@ -50,9 +50,9 @@ class Notes:
     def of_input(self, layer: Any, hidden: Hidden) -> None:
         """Take the queries and keys that a layer would make of `hidden`, without the rest of it."""
         normed = layer.layer_norm1(hidden)
-        asking = normed if self.all_queries else normed[:, :1]
+        querying = normed if self.all_queries else normed[:, :1]
         attention = layer.self_attn
-        made = (getattr(attention, name)(asking if name == "q_proj" else normed) for name in self.projections)
+        made = (getattr(attention, name)(querying if name == "q_proj" else normed) for name in self.projections)
         self.take(attention, *(heads(attention, x) for x in made))
 
     @contextmanager

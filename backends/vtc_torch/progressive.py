@@ -27,7 +27,7 @@ class FlowNotes(Notes):
         self.number = 0
 
     def take(  # type: ignore[override]
-        self, attention: Any, query: Float[Tensor, "batch heads asking head_dim"], keys: Heads, values: Heads
+        self, attention: Any, query: Float[Tensor, "batch heads queries head_dim"], keys: Heads, values: Heads
     ) -> None:
         with torch.no_grad(), torch.autocast(keys.device.type, enabled=False):
             settings = attention.scale, self.keep, self.number, self.layers
@@ -39,7 +39,7 @@ class ProgressiveWalk(NamedTuple):
     """For which method, which layers are noted, which hidden states are the features, and how many tokens stay.
 
     Every row drops as many tokens as it does alone. In a batch layers work on as many as the row with most of them has
-    left; of the other rows, dropped tokens fill the places, masked: they answer nobody, and cost what others do. One
+    left; of the other rows, dropped tokens fill the places, masked: they are no keys, and cost what others do. One
     row alone, or rows that have equally many, need no mask. After each cut the number of tokens that are left is read
     from the device, which waits for it: 10 times in the 23 useful layers of ViT-L.
 
@@ -99,7 +99,7 @@ def _left(left: Bool[Tensor, "batch tokens"]) -> tuple[int, int]:
 
 
 def mask_of(config: Any, hidden: Hidden, left: Bool[Tensor, "batch tokens"]) -> Any:
-    """Of the tokens that answer, CLS and those that are left, as the tower's attention implementation takes it."""
+    """Of the key tokens, CLS and those that are left, as the tower's attention implementation takes it."""
     there = torch.cat([torch.ones_like(left[:, :1]), left], 1)
     mask = create_bidirectional_mask(config, hidden, there)
     if mask is None:

@@ -1,4 +1,4 @@
-"""Signals that all queries are asked for: how much attention a patch receives, without the map that would tell.
+"""Signals that need all queries: how much attention a patch receives, without the map that would tell.
 
 This is not VTC-CLS. SigLIP has no token whose attention says what matters to the picture as a whole, so that the
 patches say it themselves, each with the same weight: the mean of the columns of the attention map, not one row of it.
@@ -11,22 +11,22 @@ from torch import Tensor
 from vtc_core import checks
 
 
-@checks.before(checks.received)
+@checks.before(checks.received_attention)
 @torch.no_grad()
-def received(
+def received_attention(
     query: Float[Tensor, "batch heads tokens head_dim"],
     keys: Float[Tensor, "batch heads length head_dim"],
     scale: float,
     block: int = 64,
     weights: Float[Tensor, "batch tokens"] | None = None,
 ) -> Float[Tensor, "batch heads tokens"]:
-    """The mean attention that each token receives from all tokens that ask, in float32 at least.
+    """The mean attention that each token receives from all query tokens, in float32 at least.
 
-    Answering are all keys, those of the tokens that ask the last (length = tokens, or 1 + tokens with CLS, which takes
+    The last keys are those of the query tokens (length = tokens, or 1 + tokens with CLS, which takes
     its share of every softmax and is then dropped, as in `attend`). Cast the result of `score` and `select` over it as
     over CLS attention. With `weights` the mean is over the queries with these weights; their sum must not be 0.
 
-    `block` queries are asked at a time: (batch heads block length) numbers of the map exist at once, so that memory
+    `block` queries are taken at a time: (batch heads block length) numbers of the map exist at once, so that memory
     grows with tokens, not with their square. The sum over blocks differs between block sizes by rounding only.
     No gradient flows: autograd would keep every block, which is the whole map.
     """
@@ -36,9 +36,9 @@ def received(
         total = columns.new_zeros(columns.shape[:2] + columns.shape[3:])  # batch heads length
         shares = None if weights is None else (weights / weights.sum(1, keepdim=True)).to(wide)[:, None, :, None]
         for start in range(0, tokens, block):
-            asking = slice(start, start + block)
-            rows = (query[:, :, asking].to(wide) @ columns).softmax(-1)  # batch heads block length
-            total += (rows if shares is None else rows * shares[:, :, asking]).sum(2)
+            some = slice(start, start + block)
+            rows = (query[:, :, some].to(wide) @ columns).softmax(-1)  # batch heads block length
+            total += (rows if shares is None else rows * shares[:, :, some]).sum(2)
         return total[..., -tokens:] / (tokens if shares is None else 1)
 
 
@@ -52,6 +52,6 @@ def sinks(
 
     A sink receives more than `threshold` times the mean attention (VFlowOpt); the one that receives most is always one.
     """
-    got = received(query, keys, scale).mean(1)  # batch tokens
+    got = received_attention(query, keys, scale).mean(1)  # batch tokens
     is_sink = (got > threshold * got.mean(1, keepdim=True)) | (got == got.amax(1, keepdim=True))
-    return received(query, keys, scale, weights=is_sink.to(got)).mean(1)
+    return received_attention(query, keys, scale, weights=is_sink.to(got)).mean(1)

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from vtc_core.methods import Method
 
-from .received import received, sinks
+from . import received
 from .verbs import attend
 
-Query = Float[Tensor, "batch heads asking head_dim"]  # of CLS alone, or of all tokens where a signal needs them
+Query = Float[Tensor, "batch heads queries head_dim"]  # of CLS alone, or of all tokens where a signal needs them
 Keys = Float[Tensor, "batch heads length head_dim"]
 Noted = Float[Tensor, "batch tokens"]
 
@@ -33,11 +33,11 @@ def joint_attention(method: Method, query: Query, keys: Keys, scale: float, firs
 
 
 def received_attention(method: Method, query: Query, keys: Keys, scale: float, first: int) -> Noted:
-    return received(query, keys, scale).mean(1)[:, first:]
+    return received.received_attention(query, keys, scale).mean(1)[:, first:]
 
 
 def sink_attention(method: Any, query: Query, keys: Keys, scale: float, first: int) -> Noted:
-    return sinks(query[:, :, first:], keys, scale, method.threshold)
+    return received.sinks(query[:, :, first:], keys, scale, method.threshold)
 
 
 SIGNALS: dict[str, Callable[..., Noted]] = {

@@ -112,8 +112,8 @@ class Walk(NamedTuple):
         normed = layer.layer_norm1(hidden)
         keys, values = heads(attention, attention.k_proj(normed)), heads(attention, attention.v_proj(normed))
         if self.last in self.layers:
-            asking = normed if notes.all_queries else normed[:, :1]
-            notes.take(attention, heads(attention, attention.q_proj(asking)), keys)
+            querying = normed if notes.all_queries else normed[:, :1]
+            notes.take(attention, heads(attention, attention.q_proj(querying)), keys)
 
         def finish(indices: Integer[Tensor, "batch kept"]) -> Kept:
             numbers = indices + notes.first

@@ -12,7 +12,7 @@ from small_models import make_tower, pixels
 import vtc_torch
 from vtc_core.methods import METHODS, Choice, Seen
 from vtc_jax import PrunedEncoder, exporting
-from vtc_jax import received as jax_received
+from vtc_jax import received_attention as jax_received
 
 from ..torch.eager import FEATURE_TOLERANCE
 from ..torch.seeing import Sees
@@ -140,7 +140,7 @@ def test_received_is_that_of_torch_in_blocks_of_any_size(block, weighted):
     rng = np.random.default_rng(0)
     query, keys = (rng.standard_normal((2, 3, n, 4)).astype(np.float32) for n in (20, 21))
     weights = rng.random((2, 20)).astype(np.float32) if weighted else None
-    expected = vtc_torch.received(
+    expected = vtc_torch.received_attention(
         torch.tensor(query), torch.tensor(keys), 0.5, weights=None if weights is None else torch.tensor(weights)
     )
     got = jax_received(
