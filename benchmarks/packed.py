@@ -2,8 +2,9 @@
 
     python benchmarks/packed.py [--geometry vit-l-336] [--keep 64] [--rounds 5] [--batches 1 4]
 
-Processor seconds of one thread, interleaved: pruned, pruned and packed, unpruned, and the usual way (transformers'
-eager attention, all maps kept).
+Processor seconds of one thread, interleaved: pruned, pruned and packed (in bfloat16 also with sdpa instead of attention
+by products, as vLLM's kernels with sdpa would be), unpruned, and the usual way (transformers' eager attention, all maps
+kept).
 """
 
 import argparse
@@ -18,7 +19,7 @@ from vtc_bench.timing import interleaved, processor, table
 from vtc_core.methods import VtcCls
 from vtc_torch import pack
 
-PACKED = "pruned, packed"
+PACKED, SDPA = "pruned, packed", "pruned, packed linear layers, sdpa"
 
 
 def main() -> None:
@@ -31,11 +32,16 @@ def main() -> None:
     torch.set_num_threads(1)
     g, method, parts = costs.GEOMETRIES[options.geometry], VtcCls(), []
     for dtype in (torch.float32, torch.bfloat16):
-        packed = torch_encoder.pruned(pack(torch_encoder.tower(g, dtype=dtype)), options.keep, method)
+        towers = {PACKED: pack(torch_encoder.tower(g, dtype=dtype))}
+        if dtype == torch.bfloat16:
+            towers[SDPA] = pack(torch_encoder.tower(g, dtype=dtype))
+            towers[SDPA].set_attn_implementation("sdpa")
+        packed = {name: torch_encoder.pruned(tower, options.keep, method) for name, tower in towers.items()}
         for batch in options.batches:
             pixels = torch_encoder.pixels(g, batch, dtype=dtype)
             stock = torch_encoder.runs(g, pixels, options.keep, method)
-            runs = {PACKED: torch_encoder.without_gradients(partial(packed, pixels)), **stock}
+            ours = {name: torch_encoder.without_gradients(partial(each, pixels)) for name, each in packed.items()}
+            runs = {**ours, **stock}
             seconds = interleaved(runs, options.rounds, processor, f"{dtype}, batch {batch}")
             parts += [f"{str(dtype).removeprefix('torch.')}, batch {batch}", table(seconds, PACKED, {})]
     parts.append(

@@ -9,11 +9,8 @@ attention with every map kept, and the mean over its columns. Exit code 1 if A g
 """
 
 import argparse
-import os
-import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +20,7 @@ from rich.console import Console
 from rich.progress import track
 from transformers import SiglipVisionConfig, SiglipVisionModel
 
-from vtc_bench.memory import PROMPT_FREE, resident
+from vtc_bench.memory import above_resident, in_a_new_process
 from vtc_core.methods import Received
 from vtc_torch import PrunedEncoder, prune
 
@@ -67,10 +64,7 @@ def measure(name: str, grid: int) -> int:
     with torch.inference_mode():
         call = run(name, grid)
         call()  # thread pools and packed weights are not the call's own
-        before = resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
-        call()
-        return resident("VmHWM") - before
+        return above_resident(call)
 
 
 def exponent(tokens: list[int], sizes: list[int]) -> float:
@@ -91,9 +85,7 @@ def main() -> int:
     points = [(name, grid) for grid in options.grids for name in names]
     found: dict[str, list[int]] = {name: [] for name in names}
     for name, grid in track(points, description="peak memory", console=Console(stderr=True)):
-        command = [sys.executable, __file__, "--measure", name, str(grid)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ | PROMPT_FREE)
-        found[name].append(int(done.stdout))
+        found[name].append(in_a_new_process(name, __file__, "--measure", name, str(grid)))
 
     tokens = [grid * grid for grid in options.grids]
     growth = {name: exponent(tokens, found[name]) for name in names}

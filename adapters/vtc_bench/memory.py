@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +29,24 @@ def peak(g: Geometry, name: str, batch: int, keep: int, method: Method, device: 
     Raises:
         RuntimeError: the process failed; its last line says why.
     """
-    what = json.dumps([g, name, batch, keep, saved(method), device])
-    done = subprocess.run(
-        [sys.executable, "-m", "vtc_bench.memory", what], capture_output=True, text=True, env=os.environ | PROMPT_FREE
-    )
+    return in_a_new_process(name, "-m", "vtc_bench.memory", json.dumps([g, name, batch, keep, saved(method), device]))
+
+
+def in_a_new_process(name: str, *arguments: str) -> int:
+    """The number that Python prints with these arguments; `name` is for the RuntimeError of one that fails."""
+    command = [sys.executable, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | PROMPT_FREE)
     if done.returncode:
         raise RuntimeError(f"measuring {name!r} failed: {(done.stderr.strip().splitlines() or ['killed'])[-1]}")
     return int(done.stdout)
+
+
+def above_resident(run: Callable[[], Any]) -> int:
+    """Bytes that `run` takes at its peak above what this process holds. Run it once before."""
+    before = resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the high-water mark
+    run()
+    return resident("VmHWM") - before
 
 
 def _measure(g: Geometry, name: str, batch: int, keep: int, method: Method, device: str) -> int:
@@ -44,10 +56,7 @@ def _measure(g: Geometry, name: str, batch: int, keep: int, method: Method, devi
     run()  # thread pools, packed weights, cuBLAS workspaces: not the run's own
     small.data = torch_encoder.pixels(g, batch, device, dtype)
     if device == "cpu":
-        before = resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM, the high-water mark
-        run()
-        return resident("VmHWM") - before
+        return above_resident(run)
     before = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     run()

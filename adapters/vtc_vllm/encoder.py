@@ -4,11 +4,11 @@ vLLM's tower fuses queries, keys and values, and splits heads over tensor-parall
 through the layers would be written a second time, for a second set of parts. The walk that everything else here takes
 gives what `vtc_llava.patch` gives, to rounding, for every method, and takes SigLIP as well; projections run in vLLM's
 kernels. Its price: every rank holds and computes the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits), so that there is
-no head mean to be reduced, and every rank chooses the same tokens. In 16 bits on a CPU it is no faster than vLLM's
-tower, which leaves out the last layer as well: what costs time there are torch's 16-bit attention kernels, not three
-projections where vLLM has one (to fuse them gains 2 % at most, measured). FlowCut waits for the device as often as it
-drops tokens; all other methods, where the pictures of a call have one tile and one budget, never. Projector and
-language model stay vLLM's own. A tower that is itself quantised is not supported, nor is LoRA on tower or projector.
+no head mean to be reduced, and every rank chooses the same tokens. In bfloat16 on a CPU attention is by products:
+torch's sdpa is slow there. Three projections where vLLM has one cost 2 % at most (measured). FlowCut waits for the
+device as often as it drops tokens; all other methods, where the pictures of a call have one tile and one budget, never.
+Projector and language model stay vLLM's own. A tower that is itself quantised is not supported, nor is LoRA on tower or
+projector.
 """
 
 import re
@@ -31,6 +31,7 @@ from vtc_llava.families import family_of
 from vtc_llava.geometry import Layout
 from vtc_torch import loading, towers
 from vtc_torch.encoder import walk_of
+from vtc_torch.packed import attend_by_products
 from vtc_torch.progressive import ProgressiveWalk
 from vtc_torch.walk import Walk
 
@@ -66,6 +67,8 @@ def empty_tower(config: Any, walk: Walk | ProgressiveWalk, dtype: torch.dtype) -
     for name, layer in list(tower.named_modules()):
         if isinstance(layer, nn.Linear):
             tower.set_submodule(name, _vllms(layer))
+    if dtype == torch.bfloat16 and torch.get_default_device().type == "cpu":
+        attend_by_products(tower)
     return tower
 
 

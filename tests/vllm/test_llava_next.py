@@ -148,6 +148,7 @@ def test_16_bits(checkpoint: Checkpoint, engines: Any):
     pixels, first = torch.zeros(1, 3, 24, 24, dtype=torch.bfloat16), torch.zeros(1, 1, dtype=torch.long)
     fed = made.apply_model(lambda model: model.walk(model.vision_tower, pixels).finish(first).dtype)
     assert fed == [torch.bfloat16]
+    assert made.apply_model(lambda model: model.vision_tower.config._attn_implementation) == ["vtc_products"]
     ours, theirs = told(made, ALONE), checkpoint.expected(ALONE, keep=5)
     assert [said.prompt for said in ours] == [said.prompt for said in theirs]
     likely = [(our, their) for our, their in zip(ours, theirs, strict=True) if our.tokens[0] == their.tokens[0]]
