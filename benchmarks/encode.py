@@ -112,8 +112,8 @@ def main() -> None:
         seconds = timing.interleaved(named, options.rounds, title="encoding")
         ray.shutdown()
     note = (
-        f"{options.pictures} JPEGs of {options.photo[0]} x {options.photo[1]}, encoder {options.geometry} (CLIP geometry, "
-        f"random weights), float32, "
+        f"{options.pictures} JPEGs of {options.photo[0]} x {options.photo[1]}, encoder {options.geometry} "
+        "(CLIP geometry, random weights), float32, "
         f"{round(tokens / 9)} of {tokens} tokens, batch {options.batch}, shards of {options.shard_size}; "
         f"{options.rounds} interleaved rounds. The CPUs are shared out among the workers; a run on Ray "
         "starts its actors, each of which loads the model. Not in the encoder: of the time of all workers."

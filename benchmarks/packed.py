@@ -9,17 +9,13 @@ kept).
 
 import argparse
 import sys
-from functools import partial
 
 import torch
 from results import write_section
 
-from vtc_bench import costs, torch_encoder
+from vtc_bench import costs, packed_encoder, torch_encoder
 from vtc_bench.timing import interleaved, processor, table
 from vtc_core.methods import VtcCls
-from vtc_torch import pack
-
-PACKED, SDPA = "pruned, packed", "pruned, packed linear layers, sdpa"
 
 
 def main() -> None:
@@ -32,18 +28,11 @@ def main() -> None:
     torch.set_num_threads(1)
     g, method, parts = costs.GEOMETRIES[options.geometry], VtcCls(), []
     for dtype in (torch.float32, torch.bfloat16):
-        towers = {PACKED: pack(torch_encoder.tower(g, dtype=dtype))}
-        if dtype == torch.bfloat16:
-            towers[SDPA] = pack(torch_encoder.tower(g, dtype=dtype))
-            towers[SDPA].set_attn_implementation("sdpa")
-        packed = {name: torch_encoder.pruned(tower, options.keep, method) for name, tower in towers.items()}
         for batch in options.batches:
             pixels = torch_encoder.pixels(g, batch, dtype=dtype)
-            stock = torch_encoder.runs(g, pixels, options.keep, method)
-            ours = {name: torch_encoder.without_gradients(partial(each, pixels)) for name, each in packed.items()}
-            runs = {**ours, **stock}
+            runs = packed_encoder.runs(g, pixels, options.keep, method)
             seconds = interleaved(runs, options.rounds, processor, f"{dtype}, batch {batch}")
-            parts += [f"{str(dtype).removeprefix('torch.')}, batch {batch}", table(seconds, PACKED, {})]
+            parts += [f"{str(dtype).removeprefix('torch.')}, batch {batch}", table(seconds, packed_encoder.PACKED, {})]
     parts.append(
         f"Encoder {options.geometry} (CLIP geometry, random weights), keep={options.keep} of {g.tokens}, K=3, "
         f"{options.rounds} interleaved rounds, processor seconds of one thread."

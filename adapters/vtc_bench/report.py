@@ -21,8 +21,6 @@ from . import costs
 from .costs import Geometry
 from .timing import Clock, interleaved, ratio, spread, table, wall
 
-BACKENDS = ("torch", "compile", "onnx", "jax")
-
 
 class Report(NamedTuple):
     """Markdown, and the packages whose versions belong to it."""
@@ -50,7 +48,9 @@ def encoder(
         note += f" Largest difference of a kept feature: {difference:.1e}."
     seconds = interleaved(runs, rounds, title=f"{backend} encoder")
     floor = costs.pruned(g, keep, method) / costs.whole(g)
-    return Report(f"{table(seconds, pruned, dict.fromkeys((whole, *others), floor))}\n\n{note}", subject.PACKAGES)
+    # A second pruned run does the same work.
+    floors = {other: 1.0 if other.startswith("pruned") else floor for other in (whole, *others)}
+    return Report(f"{table(seconds, pruned, floors)}\n\n{note}", subject.PACKAGES)
 
 
 def methods(

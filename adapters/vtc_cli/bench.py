@@ -27,7 +27,9 @@ bench = typer.Typer(
 
 @bench.command()
 def encoder(
-    backend: Annotated[Literal["torch", "compile", "onnx", "jax"], typer.Option(help="What runs it.")] = "torch",
+    backend: Annotated[
+        Literal["torch", "packed", "compile", "onnx", "jax"], typer.Option(help="What runs it.")
+    ] = "torch",
     geometry: Geometry = "vit-l-336",
     batch: Batch = 4,
     keep: Keep = None,

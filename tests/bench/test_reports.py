@@ -25,9 +25,11 @@ def test_largest_difference_looks_at_the_kept_tokens():
     assert report.largest_difference(pruned, whole) == 0.25
 
 
-def test_the_encoder_report_compares_all_three(toy):
-    body, packages = report.encoder("torch", "toy", batch=2, keep=4, rounds=1)
-    assert [name in body for name in torch_encoder.NAMES] == [True, True, True]
+@pytest.mark.parametrize("backend", ["torch", "packed"])
+def test_the_encoder_report_compares_all_three(toy, backend):
+    body, packages = report.encoder(backend, "toy", batch=2, keep=4, rounds=1)
+    assert [f"| {name} |" in body for name in torch_encoder.NAMES] == [True, True, True]
+    assert ("| pruned, packed |" in body) is (backend == "packed")
     difference = re.search(r"difference of a kept feature: (\S+)\.", body)
     assert difference
     assert float(difference[1]) < 1e-5
