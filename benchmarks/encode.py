@@ -42,10 +42,10 @@ def checkpoint(geometry: str, folder: Path) -> Path:
     return folder
 
 
-def photos(number: int, width: int, height: int, folder: Path) -> Path:
+def photos(number: int, size: tuple[int, int], folder: Path) -> Path:
     folder.mkdir()
     for i in range(number):
-        (folder / f"{i:05}.jpg").write_bytes(photo(i, width, height))
+        (folder / f"{i:05}.jpg").write_bytes(photo(i, *size))
     return folder
 
 
@@ -101,7 +101,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = checkpoint(options.geometry, folder / "model")
-        words = photos(options.pictures, *options.photo, folder / "photos")
+        words = photos(options.pictures, options.photo, folder / "photos")
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
         ray.init("local", num_cpus=max(2, os.cpu_count() or 1), include_dashboard=False, log_to_driver=False)
         ray.data.DataContext.get_current().enable_progress_bars = False
