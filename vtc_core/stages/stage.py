@@ -12,13 +12,15 @@ from jaxtyping import Float, Int
 
 from vtc_core.methods import Choice
 
-ROWS = ("last", "after", "visual", "all")  # the last token, those after the last visual one, visual ones, all
+ROWS = ("last", "text", "visual", "all")  # the last token, those that are not visual, the visual ones, all
+NO_PLACE, EMPTY = -1, -2  # in `Choice.indices`: a mixture without a place; nothing, where fewer are left than may be
 
 
 class Running(NamedTuple):
     """What a stage at layer l asked to see of sequences without padding; fields that it does not need are None.
 
     A row (`batch`) is the sequence of one prompt; `tokens` are the visual tokens that are left of all its pictures.
+    All other tokens are text, and are in the same order as when they entered.
     """
 
     visual: Int[Any, "batch tokens"]  # where they are in the sequence, ascending; always there
@@ -47,6 +49,7 @@ class Stage(Protocol):
         renumbers: whether the tokens that are left get the positions 0, 1, ..., or keep those they had.
         weighs: whether layers from l on add log(n) to the attention logits of a token that n were merged into.
         merges: whether `Choice.weights` is given.
+        adaptive: whether the count depends on the picture: the ends of rows may be `EMPTY`.
     """
 
     name: ClassVar[str]
@@ -58,22 +61,24 @@ class Stage(Protocol):
     renumbers: ClassVar[bool] = False
     weighs: ClassVar[bool] = False
     merges: ClassVar[bool] = False
+    adaptive: ClassVar[bool] = False
 
     def schedule(self, depth: int, tokens: int) -> tuple[tuple[int, int], ...]:
         """(l, kept), l ascending in [1, depth): before layer l of `depth`, `kept` of `tokens` visual tokens are left.
 
-        `tokens` entered the language model. Where the count depends on the picture, `kept` is the most it can be.
+        `tokens` entered the language model, at least 1. Of an adaptive stage `kept` is the most it can be.
 
         Raises:
             ValueError: a layer that a language model of this depth does not have.
         """
         ...
 
-    def choose(self, v: ModuleType, seen: Running, keep: int, scale: float) -> Choice:
-        """Which visual tokens are left: `indices` into `Running.visual`; ascending, -1 for a mixture without a place.
+    def choose(self, v: ModuleType, seen: Running, keep: int, scale: float, layer: int) -> Choice:
+        """Which visual tokens are left before `layer`: `indices` (batch, keep) into `Running.visual`, ascending.
 
-        `keep` is in [1, tokens], or 0 where all are dropped. `scale` multiplies query . key before a softmax. With
-        weights, the hidden states of what is left are weights @ (hidden states of the visual tokens); one-hot rows are
-        copied. Mixtures without a place stand after the others. Rows are independent of each other.
+        `keep` is in [0, tokens], as scheduled for `layer`, or tokens where fewer are left. `scale` multiplies
+        query . key before a softmax. With weights, the hidden states of what is left are weights @ (hidden states of
+        the visual tokens); one-hot rows are copied. After the tokens stand mixtures without a place (`NO_PLACE`), and
+        last what is `EMPTY` (with a row of zeros). Rows are independent of each other.
         """
         ...

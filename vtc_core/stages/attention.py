@@ -1,0 +1,42 @@
+"""Rows of the language model's attention, in float32 at least; kv heads serve as many query heads as there are."""
+
+from types import ModuleType
+from typing import Any
+
+from array_api_compat import array_namespace
+from jaxtyping import Bool, Float
+
+from vtc_core.methods.parts import at, wide
+
+from .stage import Running
+
+
+def logits(
+    query: Float[Any, "batch heads queries head_dim"], keys: Float[Any, "batch kv_heads length head_dim"], scale: float
+) -> Float[Any, "batch heads queries length"]:
+    """scale * query . key."""
+    xp, (batch, heads, queries, size) = array_namespace(query), query.shape
+    kv_heads, length = keys.shape[1:3]
+    grouped = xp.reshape(wide(query), (batch, kv_heads, heads // kv_heads * queries, size))
+    products = scale * xp.matmul(grouped, xp.matrix_transpose(wide(keys)))
+    return xp.reshape(products, (batch, heads, queries, length))
+
+
+def softmax(
+    logits: Float[Any, "*shape length"], among: Bool[Any, "#*shape length"] | None = None
+) -> Float[Any, "*shape length"]:
+    """Over the last axis, `among` those that may be attended to: others get 0, and a row without any is all 0."""
+    xp = array_namespace(logits)
+    if among is not None:
+        logits = xp.where(among, logits, -xp.finfo(logits.dtype).max)
+    weights = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+    if among is not None:
+        weights = xp.where(among, weights, 0.0)
+    total = xp.sum(weights, axis=-1, keepdims=True)
+    return weights / xp.where(total > 0, total, xp.ones_like(total))
+
+
+def of_last(v: ModuleType, seen: Running, scale: float) -> Float[Any, "batch tokens"]:
+    """What the last token attends to: mean over heads, of a softmax over all tokens, the visual ones of them."""
+    row = softmax(logits(seen.query, seen.keys, scale))[:, :, 0]
+    return at(v, array_namespace(row).mean(row, axis=1), seen.visual)
