@@ -15,13 +15,14 @@ from vtc_pictures import visible
 from . import answering, models, progress
 
 
-def ask(
+def run(
     picture: Image.Image,
     question: str,
     model: str | None,
+    method: Method,
+    *,
     keep: int | None,
     total: int | None,
-    method: Method,
     max_new_tokens: int,
     device: str,
     dtype: str,

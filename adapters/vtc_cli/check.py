@@ -29,7 +29,7 @@ CLAUSES = {
 OUTCOMES = ("passed", "failed", "xfailed")
 
 
-def check(backends: list[str], as_json: bool, xfails: Path | None) -> int:
+def run(backends: list[str], as_json: bool, xfails: Path | None) -> int:
     """Run the suite and print what came out; 0 all green, 1 something failed, 2 bad usage."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")

@@ -26,7 +26,7 @@ from .pictures import write_whole
 LONGEST = 4  # tokens of an answer: two words ("bottom right"), its end, and one to see it go on
 
 
-def demo(out: Path, scenes: int, keep: int | None, methods: Sequence[Method], seed: int) -> None:
+def run(out: Path, scenes: int, keep: int | None, methods: Sequence[Method], seed: int) -> None:
     """Print a table of all answers, and write one PNG."""
     seeds = range(seed, seed + scenes)
     if seeds[-1] not in vtc_tiny.HELD_OUT_SEEDS:

@@ -43,7 +43,7 @@ class Options(NamedTuple):
     overwrite: bool
 
 
-def encode(words: str, out: Path, options: Options) -> None:
+def run(words: str, out: Path, options: Options) -> None:
     """Write what is missing in OUT, and say what is there then."""
     try:
         _encode(words, out, options)
@@ -55,17 +55,18 @@ def _encode(words: str, out: Path, options: Options) -> None:
     with progress.waiting(f"listing {words}"):
         source = open_source(words, options.column)
     plan = models.plan(options.model, options.keep, options.method)
+    threads = max(1, min(MOST_THREADS, os.cpu_count() or 1) // options.workers)
     recipe = Recipe(
-        plan.source,
-        plan.keep,
-        plan.method,
-        options.dtype,
-        _device(options),
-        options.batch,
-        options.threads or max(1, min(MOST_THREADS, os.cpu_count() or 1) // options.workers),
-        options.strict,
-        options.fast_decode,
-        options.packed,
+        checkpoint=plan.source,
+        keep=plan.keep,
+        method=plan.method,
+        dtype=options.dtype,
+        device=_device(options),
+        batch=options.batch,
+        threads=options.threads or threads,
+        strict=options.strict,
+        fast_decode=options.fast_decode,
+        packed=options.packed,
     )
     with models.loading(plan.source):
         worker = Worker(recipe)

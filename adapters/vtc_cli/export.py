@@ -20,12 +20,13 @@ from .errors import BadUsage, reason
 EMBEDDED = "embedded"  # in place of a checkpoint; a folder of that name is ./embedded
 
 
-def export(
+def run(
     model: str,
     out: Path,
+    method: Method,
+    *,
     layout: str,
     keep: int | None,
-    method: Method,
     static_keep: bool,
     dtype: str,
     quantize: str | None,

@@ -15,7 +15,7 @@ from vtc_core.methods.method import OF_CLS
 from .errors import BadUsage
 
 
-def methods(name: str | None, as_json: bool) -> None:
+def run(name: str | None, as_json: bool) -> None:
     """Print a table, or what the docstring of one says; or JSON."""
     if name is not None and name not in METHODS:
         raise BadUsage(f"NAME must be one of {', '.join(METHODS)}, got {name!r}")

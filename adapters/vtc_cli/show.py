@@ -15,14 +15,15 @@ from . import models
 from .pictures import write_whole
 
 
-def show(
+def run(
     picture: Image.Image,
     name: str,
     model: str | None,
-    keep: int | None,
-    total: int | None,
     method: Method,
     out: Path,
+    *,
+    keep: int | None,
+    total: int | None,
 ) -> None:
     """Write one PNG: the picture as encoded, its kept and merged patches, the score heat map."""
     plan = models.plan(model, keep, method)

@@ -50,7 +50,7 @@ class Options(NamedTuple):
     overwrite: bool
 
 
-def tune(words: str | None, out: Path, options: Options) -> None:
+def run(words: str | None, out: Path, options: Options) -> None:
     """Print a table and a recommendation; the rest is in OUT."""
     try:
         report = _report(words, out, options)

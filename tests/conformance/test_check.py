@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from vtc_cli.check import check
+from vtc_cli.check import run as check
 
 EXAMPLE = (Path(__file__).parents[2] / "conformance" / "example_backend.py").read_text()
 

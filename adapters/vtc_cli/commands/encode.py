@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from .errors import BadUsage
-from .options import (
+from ..errors import BadUsage
+from ..options import (
     Address,
     Debug,
     Engine,
@@ -22,7 +22,7 @@ from .options import (
     check_installed,
     method_of,
 )
-from .progress import waiting
+from ..progress import waiting
 
 
 def encode(
@@ -84,13 +84,27 @@ def encode(
     _check(words, out, engine, address, workers)
     chosen = method_of(method, layers, reduce)
     with waiting("starting torch"):
-        from .encode import Options, encode
+        from ..encode import Options, run
 
     options = Options(
-        column, model, keep, chosen, batch, shard_size, dtype, device, engine, address, workers, threads,
-        strict, fast_decode, packed, overwrite,
-    )  # fmt: skip
-    encode(words, out, options)
+        column=column,
+        model=model,
+        keep=keep,
+        method=chosen,
+        batch=batch,
+        shard_size=shard_size,
+        dtype=dtype,
+        device=device,
+        engine=engine,
+        address=address,
+        workers=workers,
+        threads=threads,
+        strict=strict,
+        fast_decode=fast_decode,
+        packed=packed,
+        overwrite=overwrite,
+    )
+    run(words, out, options)
 
 
 def _check(words: str, out: Path, engine: str, address: str | None, workers: int) -> None:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from .errors import BadUsage
-from .options import Debug, Keep, Layers, Method, method_of
-from .progress import waiting
+from ..errors import BadUsage
+from ..options import Debug, Keep, Layers, Method, method_of
+from ..progress import waiting
 
 if TYPE_CHECKING:
     from vtc_bench.report import Report

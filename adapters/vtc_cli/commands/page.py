@@ -5,9 +5,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from .errors import BadUsage
-from .options import Debug, Keep, Method, Model, check_installed, method_of
-from .progress import waiting
+from ..errors import BadUsage
+from ..options import Debug, Keep, Method, Model, check_installed, method_of
+from ..progress import waiting
 
 
 def page(
@@ -48,8 +48,8 @@ def page(
     except (OSError, ValueError) as error:
         raise BadUsage(str(error)) from error
     with waiting("starting torch"):
-        from . import models
-        from .export import megabytes, mendable, steps
+        from .. import models
+        from ..export import megabytes, mendable, steps
     with mendable():
         plan = models.plan(model, keep, chosen)
         with steps() as step:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from .errors import BadUsage
-from .options import Address, Debug, Engine, Model, Workers, check_engine, check_installed, method_of
-from .progress import waiting
+from ..errors import BadUsage
+from ..options import Address, Debug, Engine, Model, Workers, check_engine, check_installed, method_of
+from ..progress import waiting
 
 if TYPE_CHECKING:
     from vtc_core.methods import Method
@@ -82,13 +82,27 @@ def tune(
     check_engine(engine, address, workers)
     chosen, keeps, totals = _methods(methods), _numbers("--keep", keep), _numbers("--total", total)
     with waiting("starting torch"):
-        from .tune import Options, tune
+        from ..tune import Options, run
 
     options = Options(
-        model, tuple(question or ()), chosen, keeps, totals, target, samples, seed, max_new_tokens, batch_size,
-        device, dtype, engine, address, workers, overwrite,
-    )  # fmt: skip
-    tune(words, out, options)
+        model=model,
+        questions=tuple(question or ()),
+        methods=chosen,
+        keeps=keeps,
+        totals=totals,
+        target=target,
+        samples=samples,
+        seed=seed,
+        max_new_tokens=max_new_tokens,
+        batch_size=batch_size,
+        device=device,
+        dtype=dtype,
+        engine=engine,
+        address=address,
+        workers=workers,
+        overwrite=overwrite,
+    )
+    run(words, out, options)
 
 
 def _methods(values: list[str] | None) -> "list[Method] | None":
