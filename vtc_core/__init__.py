@@ -3,9 +3,9 @@
 Read `spec.py` top to bottom: it is the method. `checks.py` holds every refusal, shared by all backends.
 """
 
-from .interop import dtypes as dtypes
-from .interop import from_numpy as from_numpy
-from .interop import to_numpy as to_numpy
+from .protocol import dtypes as dtypes
+from .protocol import from_numpy as from_numpy
+from .protocol import to_numpy as to_numpy
 from .scanning import scan as scan
 from .spec import Pruned as Pruned
 from .spec import attend as attend

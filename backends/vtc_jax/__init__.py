@@ -3,12 +3,12 @@
 from vtc_core import resolve_layers as resolve_layers
 
 from .encoder import PrunedEncoder as PrunedEncoder
-from .interop import devices as devices
-from .interop import dtypes as dtypes
-from .interop import from_numpy as from_numpy
-from .interop import load_encoder as load_encoder
-from .interop import to_numpy as to_numpy
-from .interop import variants as variants
+from .protocol import devices as devices
+from .protocol import dtypes as dtypes
+from .protocol import from_numpy as from_numpy
+from .protocol import load_encoder as load_encoder
+from .protocol import to_numpy as to_numpy
+from .protocol import variants as variants
 from .pruner import Pruner as Pruner
 from .received import received_attention as received_attention
 from .verbs import Pruned as Pruned

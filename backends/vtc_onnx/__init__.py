@@ -7,11 +7,11 @@ from .encoder import PrunedEncoder as PrunedEncoder
 from .export import Report as Report
 from .export import export as export
 from .folder import export_folder as export_folder
-from .interop import dtypes as dtypes
-from .interop import encoder_dtypes as encoder_dtypes
-from .interop import from_numpy as from_numpy
-from .interop import load_encoder as load_encoder
-from .interop import to_numpy as to_numpy
+from .protocol import dtypes as dtypes
+from .protocol import encoder_dtypes as encoder_dtypes
+from .protocol import from_numpy as from_numpy
+from .protocol import load_encoder as load_encoder
+from .protocol import to_numpy as to_numpy
 from .pruner import Pruner as Pruner
 from .verbs import attend as attend
 from .verbs import gather as gather
