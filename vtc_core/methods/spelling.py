@@ -19,16 +19,19 @@ def method_of(value: Any) -> Method:
     Raises:
         ValueError, TypeError: an unknown name (the known are listed), an unknown parameter, a value it cannot have.
     """
+    examples = "a name such as 'vtc-cls' or 'visionzip:contextual=10', or a value such as VtcCls(layers=3)"
+    return listed("method", METHODS, value, examples, "choose")
+
+
+def listed(what: str, catalogue: Mapping[str, type], value: Any, examples: str, verb: str) -> Any:
+    """A value of a class of the catalogue, from any of its spellings, or one with this verb; errors call it `what`."""
     if isinstance(value, str):
-        return _made(*_parsed(value))
+        return _made(what, catalogue, *_parsed(what, value))
     if isinstance(value, Mapping):
         given = dict(value)
-        return _made(given.pop("name", None), given)
-    if isinstance(value, type) or not callable(getattr(value, "choose", None)):
-        raise TypeError(
-            "method must be a name such as 'vtc-cls' or 'visionzip:contextual=10', or a value such as "
-            f"VtcCls(layers=3), got {value!r}"
-        )
+        return _made(what, catalogue, given.pop("name", None), given)
+    if isinstance(value, type) or not callable(getattr(value, verb, None)):
+        raise TypeError(f"{what} must be {examples}, got {value!r}")
     return value
 
 
@@ -49,13 +52,13 @@ def either(held: Method | None, method: Any = None, layers: Any = None, reduce: 
     return method_of(method)
 
 
-def saved(method: Method) -> dict[str, Any]:
-    """For a JSON file; `method_of` reads it back."""
+def saved(method: Any) -> dict[str, Any]:
+    """Of a method or a stage, for a JSON file; `method_of` or `stage_of` reads it back."""
     return {"name": method.name} | {field.name: getattr(method, field.name) for field in _fields(type(method))}
 
 
-def spelled(method: Method) -> str:
-    """The shortest text that `method_of` makes the same method of: parameters with their default value are left out."""
+def spelled(method: Any) -> str:
+    """The shortest text that `method_of` or `stage_of` makes the same value of: without parameters at their default."""
     given = {
         field.name: getattr(method, field.name)
         for field in _fields(type(method))
@@ -64,33 +67,38 @@ def spelled(method: Method) -> str:
     return ":".join([method.name, *([",".join(f"{k}={_text(v)}" for k, v in given.items())] if given else [])])
 
 
-def _made(name: Any, given: dict[str, Any]) -> Method:
-    if name not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {name!r}")
-    kind = METHODS[name]
+def _made(what: str, catalogue: Mapping[str, type], name: Any, given: dict[str, Any]) -> Any:
+    if name not in catalogue:
+        raise ValueError(f"{what} must be one of {', '.join(catalogue)}, got {name!r}")
+    kind = catalogue[name]
     known = [field.name for field in _fields(kind)]
     for parameter in given:
         if parameter not in known:
             have = f"{name} has {', '.join(known)}" if known else f"{name} has none"
-            raise ValueError(f"{parameter!r} is no parameter of method {name!r}: {have}")
+            raise ValueError(f"{parameter!r} is no parameter of {what} {name!r}: {have}")
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
 
 
-def _parsed(text: str) -> tuple[str, dict[str, Any]]:
+def _parsed(what: str, text: str) -> tuple[str, dict[str, Any]]:
     name, _, parameters = text.strip().partition(":")
     given = {}
     for part in filter(None, parameters.split(",")):
         key, equals, value = part.partition("=")
         if not equals or not value or key in given:
-            raise ValueError(f"method must be NAME or NAME:key=value,... with every key once, got {text!r}")
+            raise ValueError(f"{what} must be NAME or NAME:key=value,... with every key once, got {text!r}")
         given[key.strip()] = _value(value.strip())
     return name, given
 
 
 def _value(text: str) -> Any:
-    """A number, true, false or null as JSON has it; several integers as 20+21+22; else a word."""
-    if "+" in text and all(part.lstrip("-").isdigit() for part in text.split("+")):
-        return tuple(map(int, text.split("+")))
+    """A number, true, false or null as JSON has it; several numbers as 20+21+22; else a word."""
+    parts = tuple(map(_read, text.split("+")))
+    if len(parts) > 1 and not any(isinstance(part, str) for part in parts):
+        return parts
+    return _read(text)
+
+
+def _read(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
@@ -99,7 +107,7 @@ def _value(text: str) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
-        return "+".join(map(str, value))
+        return "+".join(map(_text, value))
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -2,6 +2,7 @@
 
 from .catalogue import STAGES as STAGES
 from .fastv import FastV as FastV
+from .spelling import stage_of as stage_of
 from .stage import EMPTY as EMPTY
 from .stage import NO_PLACE as NO_PLACE
 from .stage import ROWS as ROWS

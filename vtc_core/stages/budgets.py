@@ -30,7 +30,9 @@ def before(layer: int, depth: int, name: str = "layer") -> int:
 
 
 def ascending(layers: Any) -> tuple[int, ...]:
-    """Different layer numbers of at least 1, from the lowest to the highest."""
+    """Different layer numbers of at least 1, from the lowest to the highest; one number is a sequence of one."""
+    if arguments.is_integer(layers):
+        layers = (layers,)
     if not isinstance(layers, Sequence) or isinstance(layers, str) or not all(map(arguments.is_integer, layers)):
         raise TypeError(f"layers must be a sequence of layer numbers, got {layers!r}")
     if not layers or any(low >= high for low, high in zip((0, *layers), layers, strict=False)):
@@ -40,6 +42,7 @@ def ascending(layers: Any) -> tuple[int, ...]:
 
 def budgets(keep: Any, layers: tuple[int, ...]) -> tuple[Keep, ...]:
     """One for every layer, as `budget` has them."""
+    keep = (keep,) if isinstance(keep, int | float) else keep
     if not isinstance(keep, Sequence) or isinstance(keep, str) or len(keep) != len(layers):
         raise ValueError(f"keep must have a share or a count for each of the {len(layers)} layers, got {keep!r}")
     for value in keep:
