@@ -84,12 +84,12 @@ def pixels(tower: Any, batch: int = 2) -> torch.Tensor:
     return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(batch))
 
 
-def text_config(kind: type = LlamaConfig, vocab_size: int = len(WORDS), **settings: Any) -> Any:
-    """Of a language model of two layers."""
+def text_config(kind: type = LlamaConfig, vocab_size: int = len(WORDS), depth: int = 2, **settings: Any) -> Any:
+    """Of a language model of `depth` layers."""
     return kind(
         hidden_size=32,
         intermediate_size=64,
-        num_hidden_layers=2,
+        num_hidden_layers=depth,
         num_attention_heads=4,
         vocab_size=vocab_size,
         pad_token_id=0,

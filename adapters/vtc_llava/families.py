@@ -10,6 +10,7 @@ from . import llava, llava_next, llava_next_video, llava_onevision, video_llava,
 from .budget import budget
 from .family import Family, check_config
 from .settings import Settings, restored
+from .staging import checked_stages
 
 FAMILIES: dict[str, Family] = {
     "llava": llava.FAMILY,
@@ -39,7 +40,7 @@ def settings_of(config: Any, name: str, given: dict[str, Any]) -> Settings:
     return checked(family_of(config, name), config, **restored(config, name, given))
 
 
-def checked(family: Family, config: Any, keep: Any, total: Any, method: Method) -> Settings:
+def checked(family: Family, config: Any, keep: Any, total: Any, method: Method, stages: Any = None) -> Settings:
     """Every refusal that needs no weights."""
     chosen = budget(keep, total)
     if chosen.total is not None and not family.several:
@@ -54,4 +55,4 @@ def checked(family: Family, config: Any, keep: Any, total: Any, method: Method) 
             f"for families of one tile a picture, not for {config.model_type!r}"
         )
     walk_of(*towers.size_of_config(config.vision_config), chosen.keep or 1, method, loading.feature_layer(config))
-    return Settings(chosen.keep, chosen.total, method)
+    return Settings(chosen.keep, chosen.total, method, checked_stages(config, stages))

@@ -81,11 +81,15 @@ class Features:
     def get_placeholder_mask(self, *args: Any, **kwargs: Any) -> Any:
         """As the stock method, with a message that names what may have been forgotten."""
         model = self.handle.model.model
+        kind = "image" if kwargs.get("video_features") is None else "video"
         try:
-            return type(model).get_placeholder_mask(model, *args, **kwargs)
+            masks = type(model).get_placeholder_mask(model, *args, **kwargs)
         except ValueError as error:
-            kind = "image" if kwargs.get("video_features") is None else "video"
+            self.handle.visual = None
             raise ValueError(self._mismatch(kind, args[0] if args else kwargs.get("input_ids"))) from error
+        mask = masks[kind == "video"] if isinstance(masks, tuple) else masks
+        self.handle.note_placeholders(kind, mask[..., 0])
+        return masks
 
     def _mismatch(self, kind: str, ids: Tensor | None) -> str:
         name = {"image": "pictures", "video": "videos"}[kind]
@@ -124,7 +128,7 @@ class Features:
         mixes = method.merges and keep < handle.tokens
         choice = looked.choose(keep) if mixes or not method.merges else all_tokens(looked.seen)
         features = looked.feed(choice)
-        handle.remember(Pruned(features, choice.indices.long(), choice.scores), choice=choice)
+        handle.remember("image", Pruned(features, choice.indices.long(), choice.scores), choice=choice)
         return features if mixes and method.merges_projected else handle.model.model.multi_modal_projector(features)
 
     def _packed(self, kind: str, tiles: Tensor, layouts: Sequence[Layout]) -> list[Float[Tensor, "length language"]]:
@@ -136,7 +140,7 @@ class Features:
         ended = packing.choose(made, looked, model.multi_modal_projector, blend)
         newline = getattr(model, "image_newline", None)
         tokens, pruned = packing.feed(made, looked, ended, model.multi_modal_projector, newline, blend)
-        handle.remember(pruned, packed=(made, ended))
+        handle.remember(kind, pruned, packed=(made, ended))
         handle.seen[kind] = list(layouts)
         return tokens
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vtc_core.methods import Choice, spelled
@@ -14,10 +15,11 @@ from vtc_torch.loading import feature_layer
 from vtc_torch.progressive import ProgressiveWalk
 from vtc_torch.walk import Walk
 
-from . import mixing
+from . import mixing, places
 from .family import Family
 from .geometry import Layout, one_tile
 from .packing import Candidates, Plan
+from .places import Places, Visual
 from .savings import Description, describe, html_table
 from .settings import Settings
 
@@ -35,6 +37,8 @@ class Handle:
             per picture; under beam search a row per beam). Rows are as long as the longest: where a tile keeps fewer
             patches, -1 stands in `indices`; CLS is -1, too. Blended tokens (pooled frames) count with all patches they
             are made of, mixtures of a merging method with their anchor alone: `weights` has the whole of them.
+        stages_last: what stages left of the last prompts with pictures: for a layer, where the visual tokens of each
+            row were in its prompt; -1 for a mixture without a place. {} before the first.
     """
 
     def __init__(
@@ -55,6 +59,9 @@ class Handle:
         self.tokens = tokens  # patch tokens of a tile
         self.layouts = layouts
         self.last: Pruned | None = None
+        self.stages_last: dict[int, list[Tensor]] = {}
+        self.visual: Visual | None = None  # of the prompts that are about to enter the language model
+        self._places: dict[str, Places] = {}
         self._layouts: dict[str, list[Layout]] = {}
         self._chosen: Choice | None = None
         self._packed: tuple[Plan, Sequence[Candidates]] | None = None
@@ -87,15 +94,30 @@ class Handle:
         return self.settings.keep
 
     def remember(
-        self, last: Pruned, choice: Choice | None = None, packed: tuple[Plan, Sequence[Candidates]] | None = None
+        self,
+        kind: str,
+        last: Pruned,
+        choice: Choice | None = None,
+        packed: tuple[Plan, Sequence[Candidates]] | None = None,
     ) -> None:
         """What the last call saw; of pictures of one tile a choice, of others how all competitions ended."""
+        if self.settings.stages:
+            self._places[kind] = places.of_tiles(*packed) if packed else places.of_pictures(choice, self.tokens)
         self.last = Pruned(*(x.detach() for x in last))
         self._chosen = choice and choice._replace(weights=None if choice.weights is None else choice.weights.detach())
         self._packed = packed and (
             packed[0],
             [candidates._replace(seen=candidates.seen.without_signals()) for candidates in packed[1]],
         )
+
+    def note_placeholders(self, kind: str, mask: Bool[Tensor, "batch length"]) -> None:
+        """Where the pictures or videos of the last call are in the prompts that are about to enter the language model.
+
+        Stages are told by `get_placeholder_mask`, which every family calls just before.
+        """
+        if self.settings.stages:
+            found = self._places.get(kind, torch.empty(0, 2, dtype=torch.long))
+            self.visual = Visual.of(mask, found).joined(self.visual)
 
     def weights(self, number: int = 0) -> Float[Tensor, "length patches"]:
         """Of what each fed token of the last call's picture or video `number` is made, patches = tiles * tokens.

@@ -4,17 +4,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 from vtc_core.methods import Method, either
+from vtc_core.stages import Stage
 from vtc_torch import loading, towers
 from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 from vtc_torch.reading import read
 
+from .decoding import Decoding
 from .families import checked, family_of, settings_of
 from .family import check_processor
 from .features import Features
 from .handle import Handle
 from .placeholders import Placeholders
 from .reading import check_weights, read_processor
+from .settings import whole
+
+Stages = Sequence[Stage | str | Mapping[str, Any]]
 
 
 def patch(
@@ -26,6 +31,7 @@ def patch(
     *,
     total: SupportsIndex | None = None,
     method: Method | str | Mapping[str, Any] | None = None,
+    stages: Stages | None = None,
 ) -> Handle:
     """Prune the visual tokens of `model` from now on, in place, these two instances only.
 
@@ -35,6 +41,7 @@ def patch(
       `model.model.get_placeholder_mask` explains a prompt that the patched processor did not write;
     - `processor.replace_image_token` (and `replace_video_token`) writes as many placeholders, so ids, mask, cache and
       positions are short and consistent. Position ids are compact, as in the published VTC-CLS code;
+    - with `stages`, `model.model.language_model.forward` drops more of them between its layers, see `decoding`;
     - `model.config.vtc` holds the settings: saved with the model, and read by `load`.
     Nothing else changes: `generate`, beams, sampling, labels, batches and prompts without pictures work as before.
 
@@ -46,6 +53,8 @@ def patch(
         method: how tokens are chosen: a name with parameters ("visionzip:contextual=10"), or a value of
             `vtc_core.methods`; VTC-CLS when None. Towers without CLS need one that does without ("received").
         layers, reduce: shorthands for `method=VtcCls(layers, reduce)`.
+        stages: how more tokens are dropped inside the language model: names with parameters ("fastv:layer=2,keep=0.5"),
+            or values of `vtc_core.stages`. Given alone, without keep and total, all tokens enter the language model.
 
     Raises:
         ValueError: a family, tower or setting that is not supported, `keep` or `layers` out of range, a pair that is
@@ -56,7 +65,8 @@ def patch(
         inner = ": pass its get_base_model()" if hasattr(model, "get_base_model") else ""
         raise TypeError(f"model must be a {family.model.__name__}, got {type(model).__name__}{inner}")
     config = model.config
-    settings = checked(family, config, keep, total, either(None, method, layers, reduce))
+    alone = whole(config) if stages and keep is None and total is None else {"keep": keep, "method": None}
+    settings = checked(family, config, alone["keep"], total, either(alone["method"], method, layers, reduce), stages)
     check_processor(family, config, processor)
     for instance, name in ((model, "model"), (processor, "processor")):
         if "vtc" in vars(instance):
@@ -81,6 +91,7 @@ def load(
     *,
     total: SupportsIndex | None = None,
     method: Method | str | Mapping[str, Any] | None = None,
+    stages: Stages | None = None,
     **model_kwargs: Any,
 ) -> tuple[Any, Any]:
     """A patched (model, processor) from a folder or hub id, in eval mode; the handle is `model.vtc`.
@@ -94,13 +105,13 @@ def load(
     """
     hub_kwargs = loading.hub_kwargs(model_kwargs)
     config = read_config(path_or_id, **hub_kwargs)
-    given = {"keep": keep, "total": total, "method": method, "layers": layers, "reduce": reduce}
+    given = {"keep": keep, "total": total, "method": method, "layers": layers, "reduce": reduce, "stages": stages}
     settings = settings_of(config, path_or_id, given)  # refusals before gigabytes are read
     family = family_of(config, path_or_id)
     check_weights(family, path_or_id, config, **hub_kwargs)
     processor = read_processor(family, path_or_id, config, **hub_kwargs)
     model = read(family.model, path_or_id, "the model", **model_kwargs)
-    patch(model, processor, settings.keep, total=settings.total, method=settings.method)
+    patch(model, processor, settings.keep, total=settings.total, method=settings.method, stages=settings.stages)
     return model, processor
 
 
@@ -114,6 +125,9 @@ def _overrides(handle: Handle) -> Iterator[tuple[Any, str, Any]]:
         yield model.model, f"get_{kind}_features", getattr(features, f"get_{kind}_features")
         yield processor, f"replace_{kind}_token", getattr(placeholders, f"replace_{kind}_token")
     yield model.model, "get_placeholder_mask", features.get_placeholder_mask
+    if handle.settings.stages:
+        lm = model.model.language_model  # which accelerate's hooks call by the other name
+        yield lm, "_old_forward" if hasattr(lm, "_hf_hook") else "forward", Decoding(handle).forward
     yield processor, "_get_num_multimodal_tokens", placeholders.count
     yield model.config, "vtc", handle.settings.saved()
     yield model, "vtc", handle

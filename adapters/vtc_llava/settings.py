@@ -4,18 +4,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from vtc_core import arguments
-from vtc_core.methods import Method, either, method_of, saved
+from vtc_core.methods import Method, UniformGrid, either, method_of, saved
+from vtc_core.stages import Stage
+from vtc_torch.towers import size_of_config
 
 from .budget import Budget
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How many tokens are fed, and the method that chooses them."""
+    """How many tokens are fed, the method that chooses them, and the stages that drop more in the language model."""
 
     keep: int | None
     total: int | None
     method: Method
+    stages: tuple[Stage, ...] = ()
 
     @property
     def budget(self) -> Budget:
@@ -24,17 +27,24 @@ class Settings:
     def saved(self) -> dict[str, Any]:
         """For a config.json."""
         numbers = {name: value for name, value in (("keep", self.keep), ("total", self.total)) if value is not None}
-        return {**numbers, "method": saved(self.method)}
+        stages = {"stages": [saved(stage) for stage in self.stages]} if self.stages else {}
+        return {**numbers, "method": saved(self.method), **stages}
 
 
-KEYS = ("keep", "total", "method", "layers", "reduce", "signal")  # the last three as vtc 0.1 saved them
+KEYS = ("keep", "total", "method", "stages", "layers", "reduce", "signal")  # the last three as vtc 0.1 saved them
+
+
+def whole(config: Any) -> dict[str, Any]:
+    """A budget and a method for stages alone: all tokens of a tile, and nothing that a tower could lack."""
+    return {"keep": size_of_config(config.vision_config).tokens, "method": UniformGrid()}
 
 
 def restored(config: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
-    """`keep`, `total` and `method`: what was given (is not None), else what `config.vtc` holds, else the default.
+    """`keep`, `total`, `method`, `stages`: what was given (is not None), else what `config.vtc` holds, else defaults.
 
     `keep` and `total` exclude each other: one that is given replaces the saved one, whichever that is. `layers` and
-    `reduce` are of VTC-CLS; given, they change the saved method if it is that, and replace it otherwise.
+    `reduce` are of VTC-CLS; given, they change the saved method if it is that, and replace it otherwise. Stages alone
+    leave all tokens to the language model.
     """
     held = getattr(config, "vtc", None) or {}
     if not isinstance(held, dict) or not set(held) <= set(KEYS):
@@ -43,13 +53,16 @@ def restored(config: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:
     budgets = {key: value for source in (given, held) for key, value in source.items() if key in ("keep", "total")}
     if {"keep", "total"} & set(given):
         budgets = {key: value for key, value in given.items() if key in budgets}
+    stages, method = given.get("stages", held.get("stages")), _held(held)
+    if not budgets and stages:
+        budgets, method = whole(config), method or whole(config)["method"]
     if not budgets:
         raise ValueError(
             f"keep or total is needed: {name} holds no settings of its own (a patched pair that was saved does, "
             "under the key vtc of its config)"
         )
-    method = either(_held(held), given.get("method"), given.get("layers"), given.get("reduce"))
-    return {"keep": budgets.get("keep"), "total": budgets.get("total"), "method": method}
+    method = either(method, given.get("method"), given.get("layers"), given.get("reduce"))
+    return {"keep": budgets.get("keep"), "total": budgets.get("total"), "method": method, "stages": stages}
 
 
 def _held(held: dict[str, Any]) -> Method | None:
