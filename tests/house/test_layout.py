@@ -63,7 +63,13 @@ def test_files_stay_short(source):
     assert len(source.read_text().splitlines()) <= 250
 
 
-def test_ci_runs_the_readmes_test_command():
-    command = next(line for line in (ROOT / "README.md").read_text().splitlines() if ".[test]" in line)
+def test_ci_runs_the_test_command_of_contributing():
+    command = next(line for line in (ROOT / "CONTRIBUTING.md").read_text().splitlines() if ".[test]" in line)
     assert "pytest" in command
     assert command in (ROOT / ".ci" / "run").read_text().splitlines()
+
+
+def test_the_readme_is_short_and_starts_with_code():
+    lines = (ROOT / "README.md").read_text().splitlines()
+    assert len(lines) < 150
+    assert "```python" in lines[:14]
