@@ -40,7 +40,7 @@ class Prompts:
         self._noted: list[Noted] = []
         self._weighs = self._is_shorter = False
 
-    def enter(self, hidden: Hidden, attention_mask: Any, positions: Int[Tensor, "batch length"], cache: Any) -> None:
+    def enter(self, hidden: Hidden, attention_mask: Any, positions: Int[Tensor, "#batch length"], cache: Any) -> None:
         """Check what is given, before any layer is run."""
         _check(self._lm, self.schedule.values(), hidden, attention_mask, cache)
         self._cache = cache
@@ -58,7 +58,7 @@ class Prompts:
         self._noted.clear()
         return noting(layer.self_attn, self._noted)
 
-    def ask(self, number: int, hidden: Hidden, segment: Segment) -> tuple[Hidden, Segment]:
+    def ask(self, number: int, hidden: Hidden, segment: Segment) -> tuple[Float[Tensor, "batch left dim"], Segment]:
         """What goes on to layer `number`."""
         stage, made = self.schedule[number], []
         for at in range(len(hidden)):

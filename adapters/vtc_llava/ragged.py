@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
@@ -71,8 +71,8 @@ def _mixed(visual: Float[Tensor, "tokens dim"], choice: Choice) -> Float[Tensor,
 
 def entering(
     hidden: Hidden,
-    attention_mask: Int[Tensor, "batch length"] | None,
-    positions: Int[Tensor, "batch length"],
+    attention_mask: Num[Tensor, "batch length"] | Bool[Tensor, "batch length"] | None,
+    positions: Int[Tensor, "#batch length"],
     visual: Bool[Tensor, "batch length"],
     places: Int[Tensor, "batch length 2"],
 ) -> Rows:
@@ -85,7 +85,7 @@ def entering(
     return Rows(present, visual & present, places, origin, positions.expand(shape), torch.ones_like(present).float())
 
 
-def padded(rows: list[tuple[Float[Tensor, "length dim"], Rows]]) -> tuple[Hidden, Rows]:
+def padded(rows: list[tuple[Tensor, Rows]]) -> tuple[Hidden, Rows]:
     """Rows of any lengths as a batch."""
     fields = [[hidden for hidden, _ in rows], *zip(*(fields for _, fields in rows), strict=True)]
     hidden, *others = (pad_sequence(list(field), batch_first=True, padding_side="left") for field in fields)

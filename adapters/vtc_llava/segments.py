@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 from transformers.cache_utils import Cache
 from transformers.masking_utils import create_causal_mask, create_sliding_window_causal_mask
@@ -30,9 +30,9 @@ class Segment:
         lm: Any,
         first: int,
         hidden: Hidden,
-        positions: Int[Tensor, "batch length"],
+        positions: Int[Tensor, "#batch length"],
         cache: Any,
-        present: Num[Tensor, "batch all"] | None,
+        present: Num[Tensor, "batch all"] | Bool[Tensor, "batch all"] | None,
         log_sizes: Float[Tensor, "batch all"] | None = None,
         **known: Any,
     ) -> None:
