@@ -5,12 +5,14 @@ from .baselines import Random as Random
 from .baselines import Received as Received
 from .baselines import UniformGrid as UniformGrid
 from .catalogue import METHODS as METHODS
+from .catp import Catp as Catp
+from .catp import CatpText as CatpText
+from .cdpruner import CdPruner as CdPruner
 from .centerclip import CenterClip as CenterClip
 from .combine import all_tokens as all_tokens
 from .combine import combine as combine
 from .combine import copied as copied
 from .dart import Dart as Dart
-from .diverse import Catp as Catp
 from .diverse import DivPrune as DivPrune
 from .diverse import ToDre as ToDre
 from .flowcut import FlowCut as FlowCut
@@ -22,6 +24,8 @@ from .holov import HoloV as HoloV
 from .method import Choice as Choice
 from .method import Method as Method
 from .method import Seen as Seen
+from .method import refuse_without_prompt as refuse_without_prompt
+from .mmtok import MmTok as MmTok
 from .pact import Pact as Pact
 from .prumerge import PruMerge as PruMerge
 from .prumerge import PruMergePlus as PruMergePlus
@@ -31,6 +35,7 @@ from .spelling import saved as saved
 from .spelling import spelled as spelled
 from .tome import Aim as Aim
 from .tome import ToMe as ToMe
+from .trim import Trim as Trim
 from .vflowopt import VFlowOpt as VFlowOpt
 from .visionzip import VisionZip as VisionZip
 from .vispruner import VisPruner as VisPruner

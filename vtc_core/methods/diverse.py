@@ -1,4 +1,4 @@
-"""DivPrune, ToDRE and CATP: tokens that are far from each other, or that stand for the others."""
+"""DivPrune and ToDRE: tokens that are far from each other."""
 
 from dataclasses import dataclass
 from types import ModuleType
@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from array_api_compat import array_namespace
 
-from .greedy import cover, disperse, farthest
+from .greedy import disperse, farthest
 from .method import Choice, Method, Seen, following
 from .parts import arange, cosine, symmetric, wide
 
@@ -64,28 +64,3 @@ class ToDre(Method):
         start = xp.where(in_base, attention, -xp.inf)
         order = disperse(v, cosine(seen.projected, seen.projected), start, keep)
         return Choice(xp.sort(order, axis=1), attention)
-
-
-@dataclass(frozen=True)
-class Catp(Method):
-    """Tokens that stand for all others: facility location on cosines (CATP, AAAI 2026, stage 1).
-
-        s_ij = (1 + cos(p_i, p_j)) / 2 of projected tokens
-        always the token that adds most to sum_i max_{j chosen} s_ij;   raster order
-
-    arXiv 2508.07871; there is no public code. Deviations: without its term for the text, which nobody sees before the
-    language model: lambda_1 = 0. Similarities are multiples of 2^-22: two tokens that stand for each other alone add
-    the same, and of them the lower index wins on every backend.
-    """
-
-    name: ClassVar[str] = "catp"
-    looks_at: ClassVar[str] = "standing for other tokens"
-    source: ClassVar[str] = "arXiv 2508.07871"
-    needs: ClassVar[tuple[str, ...]] = ("projected",)
-    whole_picture: ClassVar[bool] = True
-
-    def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
-        xp = array_namespace(seen.projected)
-        # As exact as float32 is here, and sums below 4 are exact in any order.
-        similarity = xp.round((1 + symmetric(cosine(seen.projected, seen.projected))) * 2**21) / 2**22
-        return Choice(xp.sort(cover(v, similarity, keep), axis=1), xp.sum(similarity, axis=1))

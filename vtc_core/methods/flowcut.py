@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from vtc_core import checks
 
 from .method import Choice, Method, Seen
-from .parts import arange, at, mask, ranks, wide
+from .parts import arange, at, mask, ranks, softmax, wide
 
 
 class Flow(NamedTuple):
@@ -135,8 +135,7 @@ def _row(query: Any, keys: Any, scale: float, left: Any) -> Float[Any, "batch to
     logits = scale * xp.sum(wide(query)[:, :, None, :] * wide(keys), axis=-1)  # batch heads 1+tokens
     there = xp.concat([xp.ones_like(left[:, :1]), left], axis=1)[:, None, :]
     logits = xp.where(there, logits, xp.zeros_like(logits) - xp.inf)
-    weights = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
-    return xp.mean(weights / xp.sum(weights, axis=-1, keepdims=True), axis=1)[:, 1:]
+    return xp.mean(softmax(logits), axis=1)[:, 1:]
 
 
 def _share(x: Float[Any, "batch tokens"]) -> Float[Any, "batch tokens"]:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from vtc_core import arguments
 
 from .method import Choice, Method, Seen
-from .parts import cosine, wide
+from .parts import cosine, softmax, wide
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,7 @@ def spread_lengths(
     edges = cosine(projected, projected)
     edges = xp.where(edges < threshold, 0.0, edges) / temperature
     edges = xp.where(xp.abs(edges) < 1e-6, -5000.0, edges)
-    weights = xp.exp(edges - xp.max(edges, axis=2, keepdims=True))
-    weights = weights / xp.sum(weights, axis=2, keepdims=True)
+    weights = softmax(edges)
     features = wide(projected)
     lengths = xp.sqrt(xp.sum(features * features, axis=2))[:, None, :]
     for _ in range(steps):

@@ -8,20 +8,23 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, device
 from jaxtyping import Float, Int
 
-from .parts import arange
+from .parts import arange, at
+
+EXHAUSTED = 1e-6  # of a token's own kernel, in `dpp`: what is less is rounding
 
 Matrix = Float[Any, "batch tokens tokens"]
 Scores = Float[Any, "batch tokens"]
+Covered = Float[Any, "batch rows"]
 Order = Int[Any, "batch keep"]
 
 
 def greedy(
     v: ModuleType,
     start: Scores,
-    state: Float[Any, "batch tokens"],
+    state: Any,
     gains: Callable[[Any], Scores],
     update: Callable[[Any, Int[Any, "batch 1"]], Any],
     keep: Any,
@@ -76,15 +79,48 @@ def disperse(v: ModuleType, similarity: Matrix, start: Scores, keep: Any) -> Ord
 
 
 @rule
-def cover(v: ModuleType, similarity: Matrix, keep: Any) -> Order:
-    """Facility location: the token that adds most to sum_i max_chosen similarity_ij; similarities are at least 0."""
+def cover(v: ModuleType, similarity: Float[Any, "batch rows tokens"], keep: Any, bonus: Scores | None = None) -> Order:
+    """Facility location: the token that adds most to sum_rows max_chosen similarity + sum_chosen bonus.
+
+    Similarities are at least 0. A `bonus` is what a token adds whatever is chosen beside it.
+    """
     xp = array_namespace(similarity)
+    columns = xp.matrix_transpose(similarity)
+    more = 0 if bonus is None else bonus
 
-    def gains(covered: Scores) -> Scores:
-        more = similarity - covered[:, :, None]
-        return xp.sum(xp.where(more > 0, more, 0.0), axis=1)
+    def gains(covered: Covered) -> Scores:
+        added = similarity - covered[:, :, None]
+        return xp.sum(xp.where(added > 0, added, 0.0), axis=1) + more
 
-    def update(covered: Scores, pick: Int[Any, "batch 1"]) -> Scores:
-        return xp.maximum(covered, v.gather(similarity, pick)[:, 0])
+    def update(covered: Covered, pick: Int[Any, "batch 1"]) -> Covered:
+        return xp.maximum(covered, v.gather(columns, pick)[:, 0])
 
-    return greedy(v, xp.sum(similarity, axis=1), xp.zeros_like(similarity[:, 0]), gains, update, keep)
+    return greedy(v, xp.sum(similarity, axis=1) + more, xp.zeros_like(similarity[:, :, 0]), gains, update, keep)
+
+
+@rule
+def dpp(v: ModuleType, kernel: Matrix, keep: Any) -> Order:
+    """Greedy MAP of a determinantal point process: the token that adds most to log det of the chosen ones' kernel.
+
+    What a token adds is the Schur complement d_j, by a Cholesky factor that grows by a row each time (Chen et al.,
+    NeurIPS 2018, arXiv 1709.05135). A token of which the chosen ones leave less than `EXHAUSTED` adds nothing: beyond
+    the kernel's rank all do, and are taken in order.
+    """
+    xp = array_namespace(kernel)
+    number, place = arange(kernel.shape[1], kernel), arange(keep, kernel)[None, :, None]
+    own = xp.sum(xp.where(number[:, None] == number[None, :], kernel, 0.0), axis=2)  # its diagonal
+
+    def gains(state: Any) -> Scores:
+        left, _, _ = state
+        return xp.where(left <= EXHAUSTED * own, xp.zeros_like(left), left)
+
+    def update(state: Any, pick: Int[Any, "batch 1"]) -> Any:
+        left, factor, count = state
+        best = at(v, gains(state), pick)
+        explained = xp.matmul(v.gather(xp.matrix_transpose(factor), pick), factor)[:, 0]
+        row = (v.gather(kernel, pick)[:, 0] - explained) / xp.sqrt(xp.where(best > 0, best, 1.0))
+        row = xp.where(best > 0, row, xp.zeros_like(row))
+        return left - row * row, xp.where(place == count, row[:, None, :], factor), count + 1
+
+    factor = xp.zeros((kernel.shape[0], keep, kernel.shape[1]), dtype=kernel.dtype, device=device(kernel))
+    return greedy(v, own, (own, factor, 0), gains, update, keep)

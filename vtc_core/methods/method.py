@@ -13,19 +13,22 @@ from jaxtyping import Float, Int, Shaped
 from vtc_core import checks
 
 # Fields of `Seen` that are made of the queries and keys of noted layers, and those of them that all queries have to
-# be asked for; fields that the CLS token is part of; fields that the features have to be whole for.
+# be asked for; fields that the CLS token is part of; fields that the features have to be whole for; fields that are
+# made of the prompt's words, one set of them for a whole competition.
 ATTENTION = ("cls_attention", "cls_logits", "joint_attention", "received_attention", "sink_attention")
 ALL_QUERIES = ("received_attention", "sink_attention")
 OF_CLS = ("cls_attention", "cls_logits", "joint_attention", "cls_feature", "flow")
-WHOLE = ("features", "cls_feature", "projected")
+WHOLE = ("features", "cls_feature", "projected", "image_embeds")
+OF_PROMPT = ("text", "text_embeds")
 
 
 class Seen(NamedTuple):
     """What a method asked to see of the tokens that compete for a place; fields it does not need are None.
 
-    A row (`batch`) is one competition: mostly the tokens of one tile. Axis 1 is `tokens` in every field, so that
-    whoever puts tokens of several tiles into one competition gathers along it. `layers` are those of
-    `Method.layers_seen`, ascending. Attention is float32 at least, a mean over heads, and CLS has no column.
+    A row (`batch`) is one competition: mostly the tokens of one tile. Axis 1 is `tokens` in every field but those
+    `OF_PROMPT`, so that whoever puts tokens of several tiles into one competition gathers along it. `layers` are those
+    of `Method.layers_seen`, ascending. Attention is float32 at least, a mean over heads, and CLS has no column.
+    Prompts have different lengths: vectors of zeros, at the end of axis 1, fill up the shorter and count as none.
     """
 
     places: Int[Any, "batch tokens 2"]  # row and column, on the grid of the tile or of the joined tiles; always there
@@ -40,6 +43,9 @@ class Seen(NamedTuple):
     cls_feature: Float[Any, "batch tokens dim"] = None  # that of CLS, of the tile of each token
     projected: Float[Any, "batch tokens language_dim"] = None  # features after the projector
     flow: Float[Any, "batch tokens"] = None  # what a progressive walk has left: negative where it dropped
+    text: Float[Any, "batch words language_dim"] = None  # of `Method.reads`: rows of the language model's embeddings
+    image_embeds: Float[Any, "batch tokens embed"] = None  # CLIP's visual_projection(post_layernorm(features))
+    text_embeds: Float[Any, "batch segments embed"] = None  # CLIP's of the prompt, a part of it that fits in each
 
     def without_signals(self) -> "Seen":
         """The tokens alone, for whoever keeps a choice and need not keep what it was made of."""
@@ -94,12 +100,24 @@ class Method(Protocol):
         """
         return ()
 
+    def reads(self, prompt: str) -> str:
+        """Of a prompt without placeholders and special tokens, the words that are shown to the method."""
+        return prompt
+
     def choose(self, v: ModuleType, seen: Seen, keep: int) -> Choice:
         """Of each row of `seen`, what is fed: `keep` tokens, in [1, tokens]. Rows are independent of each other (S7).
 
         `v` is the backend, a module with the verbs on its own arrays: score, select, gather, scan, ...
         """
         ...
+
+
+def refuse_without_prompt(method: Method | type[Method], why: str) -> None:
+    """A ValueError where a method looks at the words of the prompt, and there are none; `why` is half a sentence."""
+    if any(name in OF_PROMPT for name in method.needs):
+        raise ValueError(
+            f"method {method.name!r} reads the prompt, and {why}: take it with vtc_llava.patch, or another method"
+        )
 
 
 def following(depth: int, feature_layer: int) -> tuple[int, ...]:

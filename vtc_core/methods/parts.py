@@ -40,6 +40,26 @@ def unit(x: Float[Any, "*shape dim"]) -> Float[Any, "*shape dim"]:
     return x / xp.where(length > 0, length, xp.ones_like(length))
 
 
+def softmax(logits: Float[Any, "*shape tokens"]) -> Float[Any, "*shape tokens"]:
+    """Over the last axis."""
+    xp = array_namespace(logits)
+    weights = xp.exp(logits - xp.max(logits, axis=-1, keepdims=True))
+    return weights / xp.sum(weights, axis=-1, keepdims=True)
+
+
+def there(vectors: Float[Any, "batch some dim"]) -> Bool[Any, "batch some"]:
+    """Which are not zeros, that fill up what is of several lengths; see `Seen`."""
+    return array_namespace(vectors).any(vectors != 0, axis=-1)
+
+
+def mean_there(x: Float[Any, "batch some *shape"], there: Bool[Any, "batch some"]) -> Float[Any, "batch *shape"]:
+    """The mean over axis 1 of those that are there; zeros where none is."""
+    xp = array_namespace(x)
+    counted = xp.astype(there, x.dtype)
+    number = xp.sum(counted, axis=1)[:, None]
+    return xp.sum(xp.where(there[:, :, None], x, 0.0), axis=1) / xp.where(number > 0, number, 1.0)
+
+
 def one_hot(indices: Int[Any, "batch keep"], tokens: Any) -> Bool[Any, "batch keep tokens"]:
     """Where each index is; a row without any for -1."""
     return indices[:, :, None] == arange(tokens, indices)[None, None, :]
