@@ -56,11 +56,20 @@ class Pact(Method):
         centre = dense_cover(v, distance, rho, survive, self.cutoff)
         group = xp.where(centre, 2, 0) + xp.where(survive, 1, 0)
         indices, _ = first(v, group, rho, keep)
-        near = v.gather(distance, indices)  # batch keep tokens
-        near = xp.where(one_hot(indices, tokens), -1.0, near)
-        mine = xp.argmin(near, axis=1)[:, None, :] == arange(indices.shape[1], indices)[None, :, None]
-        mine = xp.astype(mine & (near <= 1.5 * self.cutoff), features.dtype)
-        return Choice(indices, scores, mine / xp.sum(mine, axis=2, keepdims=True))
+        return Choice(indices, scores, means_of_near(v, distance, indices, 1.5 * self.cutoff))
+
+
+def means_of_near(
+    v: ModuleType, distance: Float[Any, "batch tokens tokens"], indices: Int[Any, "batch keep"], reach: float
+) -> Float[Any, "batch keep tokens"]:
+    """Weights: each index and the tokens to which it is the nearest, within `reach`; zeros for a negative index."""
+    xp, tokens, there = array_namespace(distance), distance.shape[1], indices >= 0
+    near = xp.where(there[:, :, None], v.gather(distance, xp.where(there, indices, 0)), xp.inf)
+    near = xp.where(one_hot(indices, tokens), -1.0, near)
+    mine = xp.argmin(near, axis=1)[:, None, :] == arange(indices.shape[1], indices)[None, :, None]
+    mine = xp.astype(mine & (near <= reach), distance.dtype)
+    size = xp.sum(mine, axis=2, keepdims=True)
+    return mine / xp.where(size > 0, size, 1.0)
 
 
 def apart(keys: Float[Any, "batch tokens size"]) -> Float[Any, "batch tokens tokens"]:

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from types import ModuleType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from array_api_compat import array_namespace
+from jaxtyping import Float, Int
 
 from vtc_core import arguments
 from vtc_core.spec import resolve_layers
@@ -51,16 +52,23 @@ class VisionZip(Method):
         contextual = min(self.contextual, keep - 1)
         slots = max(contextual, 1)  # cut to `contextual` at the end: nothing has to be done for none
         dominant = best(v, scores, max(keep - 1 - self.contextual, 0))
-        others = rest(v, dominant, tokens)
-        anchors = xp.take(others, arange(slots, others) * (others.shape[1] // slots), axis=1)
-        keys = xp.mean(wide(seen.keys), axis=2)
-        slot = xp.argmax(cosine(keys, v.gather(keys, anchors)), axis=2)
-        merged = xp.logical_not(mask(xp.concat([dominant, anchors], axis=1), tokens))
-        members = (slot[:, None, :] == arange(slots, slot)[None, :, None]) & merged[:, None, :]
-        members = xp.astype(members, scores.dtype)
-        sizes = xp.sum(members, axis=2, keepdims=True)
-        mixed = xp.astype(one_hot(anchors, tokens), scores.dtype) + members / xp.where(sizes > 0, sizes, 1.0)
+        anchors, mixed = anchored(v, xp.mean(wide(seen.keys), axis=2), dominant, slots)
         plain = xp.astype(one_hot(dominant, tokens), scores.dtype)
         weights = xp.concat([xp.zeros_like(scores)[:, None, :], plain, prefix(mixed, contextual)], axis=1)
-        cls = xp.zeros_like(others[:, :1]) - 1
+        cls = xp.zeros_like(anchors[:, :1]) - 1
         return Choice(xp.concat([cls, dominant, prefix(anchors, contextual)], axis=1), scores, weights)
+
+
+def anchored(
+    v: ModuleType, keys: Float[Any, "batch tokens dim"], dominant: Int[Any, "batch some"], slots: Any
+) -> tuple[Int[Any, "batch slots"], Float[Any, "batch slots tokens"]]:
+    """Of the tokens that are not dominant, `slots` anchors and the weights of the mixtures around them."""
+    xp, tokens = array_namespace(keys), keys.shape[1]
+    others = rest(v, dominant, tokens)
+    anchors = xp.take(others, arange(slots, others) * (others.shape[1] // slots), axis=1)
+    slot = xp.argmax(cosine(keys, v.gather(keys, anchors)), axis=2)
+    merged = xp.logical_not(mask(xp.concat([dominant, anchors], axis=1), tokens))
+    members = (slot[:, None, :] == arange(slots, slot)[None, :, None]) & merged[:, None, :]
+    members = xp.astype(members, keys.dtype)
+    sizes = xp.sum(members, axis=2, keepdims=True)
+    return anchors, xp.astype(one_hot(anchors, tokens), keys.dtype) + members / xp.where(sizes > 0, sizes, 1.0)

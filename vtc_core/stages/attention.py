@@ -4,9 +4,9 @@ from types import ModuleType
 from typing import Any
 
 from array_api_compat import array_namespace
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
-from vtc_core.methods.parts import at, wide
+from vtc_core.methods.parts import arange, at, best, mask, wide
 
 from .stage import Running
 
@@ -34,6 +34,17 @@ def softmax(
         weights = xp.where(among, weights, 0.0)
     total = xp.sum(weights, axis=-1, keepdims=True)
     return weights / xp.where(total > 0, total, xp.ones_like(total))
+
+
+def causal(positions: Int[Any, "batch queries"], length: int) -> Bool[Any, "batch queries length"]:
+    """What the tokens at these positions may attend to."""
+    return arange(length, positions)[None, None, :] <= positions[:, :, None]
+
+
+def text(v: ModuleType, visual: Int[Any, "batch tokens"], length: int) -> Int[Any, "batch others"]:
+    """Where the tokens are that are not visual, ascending: those of the rows "text"."""
+    xp = array_namespace(visual)
+    return best(v, xp.where(mask(visual, length), 0.0, 1.0), length - visual.shape[1])
 
 
 def of_last(v: ModuleType, seen: Running, scale: float) -> Float[Any, "batch tokens"]:

@@ -22,10 +22,21 @@ def counted(keep: Keep, tokens: int, whole: Callable[[float], int] = int) -> int
     return min(tokens, whole(tokens * keep) if isinstance(keep, float) else keep)
 
 
-def before(layer: int, depth: int, name: str = "layer") -> int:
-    """`layer`, if a language model of `depth` layers has layers before and after the cut."""
+def falling(layers: Sequence[int], counts: Sequence[int], depth: int, tokens: int) -> tuple[tuple[int, int], ...]:
+    """What `Stage.schedule` returns: before each of the layers its count, or what is left where that is less."""
+    made = []
+    for layer, count in zip(layers, counts, strict=True):
+        tokens = min(tokens, count)
+        made.append((before(layer, depth), tokens))
+    return tuple(made)
+
+
+def before(layer: int, depth: int) -> int:
+    """`layer`, if a language model of `depth` layers can be cut before it."""
     if not 1 <= layer < depth:
-        raise ValueError(f"{name} must be in [1, {depth - 1}] in a language model of {depth} layers, got {layer}")
+        raise ValueError(
+            f"a stage must cut before a layer in [1, {depth - 1}] of a language model of {depth} layers, got {layer}"
+        )
     return layer
 
 
@@ -40,11 +51,16 @@ def ascending(layers: Any) -> tuple[int, ...]:
     return tuple(map(int, layers))
 
 
-def budgets(keep: Any, layers: tuple[int, ...]) -> tuple[Keep, ...]:
-    """One for every layer, as `budget` has them."""
-    keep = (keep,) if isinstance(keep, int | float) else keep
-    if not isinstance(keep, Sequence) or isinstance(keep, str) or len(keep) != len(layers):
-        raise ValueError(f"keep must have a share or a count for each of the {len(layers)} layers, got {keep!r}")
-    for value in keep:
-        budget("keep", value)
-    return tuple(keep)
+def budgets(name: str, keep: Any, layers: tuple[int, ...]) -> tuple[Keep, ...]:
+    """A share or a count for every layer."""
+    return per_layer(name, keep, layers, budget)
+
+
+def per_layer(name: str, values: Any, layers: tuple[int, ...], check: Callable[[str, Any], None]) -> tuple[Any, ...]:
+    """As many values as layers, each as `check` has it; one number is a sequence of one."""
+    values = (values,) if isinstance(values, int | float) else values
+    if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != len(layers):
+        raise ValueError(f"{name} must have a number for each of the {len(layers)} layers, got {values!r}")
+    for value in values:
+        check(name, value)
+    return tuple(values)

@@ -1,0 +1,42 @@
+"""Stages on every array library, as tests ask them."""
+
+from typing import Any
+
+import numpy as np
+from methods.vectors import BACKENDS
+
+from vtc_core.methods import Choice
+from vtc_core.stages import EMPTY, Running, Stage
+
+
+def running(visual, **fields: Any) -> Running:
+    """Of NumPy arrays, without places unless they are given."""
+    visual = np.asarray(visual)
+    return Running(visual, fields.pop("places", np.full((*visual.shape, 2), -1)), **fields)
+
+
+def picture(start: int, tokens: int, batch: int = 1) -> np.ndarray:
+    """Where the tokens of one picture are, the same in every row."""
+    return np.tile(np.arange(start, start + tokens), (batch, 1))
+
+
+def ask(backend: str, stage: Stage, seen: Running, keep: int, scale: float = 1.0, layer: int | None = None) -> Choice:
+    """What the stage chooses, as NumPy arrays; before the first of its layers unless one is given."""
+    v, converted = BACKENDS[backend]
+    arrays = Running(*(None if field is None else converted(field) for field in seen))
+    layer = stage.schedule(64, seen.visual.shape[1])[0][0] if layer is None else layer
+    made = stage.choose(v, arrays, keep, scale, layer)
+    return Choice(*(None if field is None else np.asarray(field) for field in made))
+
+
+def left(choice: Choice, row: int = 0) -> list[int]:
+    """The indices of a row without its empty end."""
+    return [index for index in choice.indices[row].tolist() if index != EMPTY]
+
+
+def sequence(choice: Choice, hidden: np.ndarray, visual: np.ndarray, row: int = 0) -> np.ndarray:
+    """The hidden states of a row that go on: text before, what is left, text after. For one picture."""
+    places, states = visual[row], hidden[row].astype("f8")
+    kept = [index != EMPTY for index in choice.indices[row]]
+    weights = np.eye(len(places))[choice.indices[row]] if choice.weights is None else choice.weights[row]
+    return np.concatenate([states[: places[0]], (weights @ states[places])[kept], states[places[-1] + 1 :]])
