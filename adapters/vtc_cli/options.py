@@ -73,11 +73,16 @@ def check_engine(engine: str, address: str | None, workers: int) -> None:
         raise BadUsage(f"--workers {workers} is for --engine ray")
 
 
-def method_of(method: str | None, layers: int | None, reduce: str | None) -> "Chosen":
-    """What --method, --layers and --reduce say together."""
-    from vtc_core.methods import either
+def method_of(
+    method: str | None, layers: int | None, reduce: str | None, without_prompt: str | None = None
+) -> "Chosen":
+    """What --method, --layers and --reduce say together; `without_prompt` says why there is none to be read."""
+    from vtc_core.methods import either, refuse_without_prompt
 
     try:
-        return either(None, method, layers, reduce)
+        chosen = either(None, method, layers, reduce)
+        if without_prompt:
+            refuse_without_prompt(chosen, without_prompt)
+        return chosen
     except (TypeError, ValueError) as error:
         raise BadUsage(str(error)) from error

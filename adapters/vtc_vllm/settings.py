@@ -5,6 +5,7 @@ from copy import copy
 from typing import Any
 
 from vtc_core import checks
+from vtc_core.methods import refuse_without_prompt
 from vtc_llava import Settings
 from vtc_llava.budget import Budget
 from vtc_llava.families import settings_of
@@ -27,6 +28,7 @@ def served(config: Any, name: str) -> Settings:
         plain.vtc = {key: value for key, value in held.items() if key != MORE}
     try:
         settings = settings_of(plain, name, {})
+        refuse_without_prompt(settings.method, "vLLM encodes a picture once, for all prompts that it comes in")
         settable(config)
         return settings
     except (TypeError, ValueError) as error:

@@ -12,7 +12,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Float
 
 from vtc_core import checks
-from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of
+from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of, refuse_without_prompt
 
 from . import exporting, loading
 from .attention import AttentionFunction, attention
@@ -185,6 +185,7 @@ def walk_of(
 ) -> Walk | ProgressiveWalk:
     """The walk through a tower of this size, or the refusal of what does not fit it."""
     method, depth = method_of(method), config.num_hidden_layers
+    refuse_without_prompt(method, "an encoder by itself is given none")
     checks.encoder(config.tokens, depth, keep, method, feature_layer)
     feature_layers = checks.feature_layers(depth, feature_layer)
     layers = method.layers_seen(depth, max(feature_layers))

@@ -1,6 +1,6 @@
 """Which methods have a graph, and why others have none."""
 
-from vtc_core.methods import Method
+from vtc_core.methods import Method, refuse_without_prompt
 
 # Of methods that cannot be exported at all, and of those whose graph is another for every budget.
 NONE = {
@@ -17,6 +17,7 @@ FIXED = {
 
 def check(method: Method, static_keep: bool) -> None:
     """A ValueError for a method that has no graph, or none with `keep` as an input."""
+    refuse_without_prompt(method, "a graph of an encoder is given none")
     if method.name in NONE:
         raise ValueError(f"method {method.name!r} cannot be exported: {NONE[method.name]}")
     if method.name in FIXED and not static_keep:

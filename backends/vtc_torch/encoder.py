@@ -7,13 +7,15 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vtc_core import checks
-from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of, spelled
+from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of, refuse_without_prompt, spelled
 
 from . import held, loading, towers
 from .configuration import read_config
 from .progressive import ProgressiveWalk
 from .verbs import Pruned
 from .walk import Looked, Walk
+
+NO_PROMPT = "an encoder by itself is given none"
 
 
 class PrunedEncoder(nn.Module):
@@ -45,7 +47,7 @@ class PrunedEncoder(nn.Module):
 
     Raises:
         ValueError, TypeError: an argument that does not fit this encoder; a method that looks at CLS for an encoder
-            without; a method that sees projected tokens without a projector.
+            without; a method that sees projected tokens without a projector; one that reads the prompt.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class PrunedEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.walk = walk_of(*towers.size_of_tower(tower, method_of(method)), keep, method, feature_layer)
+        refuse_without_prompt(self.method, NO_PROMPT)
         if "projected" in self.method.needs and projector is None:
             raise ValueError(f"method {self.method.name!r} looks at projected tokens: a projector is needed")
         self.tokens = towers.size_of_tower(tower).tokens
@@ -87,6 +90,7 @@ class PrunedEncoder(nn.Module):
             OSError: no checkpoint there.
             ValueError: a checkpoint without a tower that can be pruned, or with tensors missing (they are named).
         """
+        refuse_without_prompt(method_of(method), NO_PROMPT)
         hub_kwargs = loading.hub_kwargs(model_kwargs)
         config = read_config(path_or_hub_id, **hub_kwargs)
         vision_config = loading.tower_config(config, path_or_hub_id, method_of(method))

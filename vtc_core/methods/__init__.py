@@ -24,6 +24,7 @@ from .holov import HoloV as HoloV
 from .method import Choice as Choice
 from .method import Method as Method
 from .method import Seen as Seen
+from .method import reads_prompt as reads_prompt
 from .method import refuse_without_prompt as refuse_without_prompt
 from .mmtok import MmTok as MmTok
 from .pact import Pact as Pact

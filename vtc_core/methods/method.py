@@ -112,9 +112,13 @@ class Method(Protocol):
         ...
 
 
+def reads_prompt(method: Method | type[Method]) -> bool:
+    return any(name in OF_PROMPT for name in method.needs)
+
+
 def refuse_without_prompt(method: Method | type[Method], why: str) -> None:
-    """A ValueError where a method looks at the words of the prompt, and there are none; `why` is half a sentence."""
-    if any(name in OF_PROMPT for name in method.needs):
+    """A ValueError for a method that reads the prompt, where there is none; `why` is half a sentence."""
+    if reads_prompt(method):
         raise ValueError(
             f"method {method.name!r} reads the prompt, and {why}: take it with vtc_llava.patch, or another method"
         )

@@ -82,7 +82,7 @@ def encode(
     Example: [bold]vtc encode photos features --model llava-hf/llava-1.5-7b-hf --keep 64[/bold]
     """
     _check(words, out, engine, address, workers)
-    chosen = method_of(method, layers, reduce)
+    chosen = method_of(method, layers, reduce, "a corpus is encoded before anything is asked")
     with waiting("starting torch"):
         from ..encode import Options, run
 

@@ -45,7 +45,7 @@ def export(
 
     Example: [bold]vtc export llava-hf/llava-1.5-7b-hf encoder.onnx --keep 64[/bold]
     """
-    chosen = method_of(method, layers, reduce)
+    chosen = method_of(method, layers, reduce, "a graph of an encoder is given none")
     _check_place(model, out, layout, overwrite)
     with waiting("starting torch"):
         from ..export import run

@@ -34,7 +34,7 @@ def page(
 
     Example: [bold]vtc page site --serve[/bold]
     """
-    chosen = method_of(method, None, None)
+    chosen = method_of(method, None, None, "the page encodes a picture before anything is asked")
     check_installed("llava,onnx", "onnxruntime", "onnxscript")
     import vtc_page
 

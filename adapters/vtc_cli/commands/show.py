@@ -30,7 +30,7 @@ def show(
     from ..pictures import check_out, open_picture
 
     check_out(out, image)
-    chosen = method_of(method, layers, reduce)
+    chosen = method_of(method, layers, reduce, "vtc show asks nothing")
     picture = open_picture(image)
     with waiting("starting torch"):
         from ..show import run
