@@ -46,11 +46,15 @@ MUTATIONS = {  # the rule taken out: file, what is there, what is put there
     "CLS is token 0": ("walk.py", "numbers = indices + notes.first", "numbers = indices"),
     "all tokens are attended to": (
         "walk.py",
-        "kept_normed)), keys, values)",
-        "kept_normed)), keys[:, :, 1:], values[:, :, 1:])",
+        "query, keys, values)",
+        "query, keys[:, :, 1:], values[:, :, 1:])",
     ),
-    "the kept tokens' own residual": ("walk.py", "kept = kept + _mix(", "kept = kept_normed + _mix("),
-    "the kept tokens' MLP": ("walk.py", "kept = kept + layer.mlp(layer.layer_norm2(kept))", "kept = kept + 0"),
+    "the kept tokens' own residual": (
+        "blocks.py",
+        "hidden = hidden + attention.out_proj(mixed)",
+        "hidden = attention.out_proj(mixed)",
+    ),
+    "the kept tokens' MLP": ("blocks.py", "hidden + layer.mlp(layer.layer_norm2(hidden))", "hidden"),
     "every step of a loop": (
         "verbs.py",
         "from vtc_core import scan as scan",

@@ -12,6 +12,8 @@ from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
     CLIPVisionModel,
+    InternVLVisionConfig,
+    InternVLVisionModel,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -49,6 +51,19 @@ def siglip_config(depth=2, dim=16, heads=2, grid=6) -> SiglipVisionConfig:
     )
 
 
+def internvl_config(depth=5, dim=32, heads=4, grid=6, **settings: Any) -> InternVLVisionConfig:
+    """InternViT: CLS, layer scale; in the larger checkpoints norms of queries and keys, and RMS norms."""
+    return InternVLVisionConfig(
+        hidden_size=dim,
+        intermediate_size=2 * dim,
+        num_hidden_layers=depth,
+        num_attention_heads=heads,
+        image_size=4 * grid,
+        patch_size=4,
+        **settings,
+    )
+
+
 def make_tower(attention="sdpa", **geometry: Any) -> CLIPVisionModel:
     """A CLIP tower of `grid` x `grid` patches in eval mode."""
     torch.manual_seed(0)
@@ -69,6 +84,26 @@ def make_siglip(attention="sdpa", depth=4, dim=32, heads=4, grid=6) -> SiglipVis
     return tower
 
 
+def make_internvl(attention="sdpa", depth=5, dim=32, heads=4, grid=6, **settings: Any) -> InternVLVisionModel:
+    """An InternViT of `grid` x `grid` patches in eval mode."""
+    torch.manual_seed(0)
+    config = internvl_config(depth, dim, heads, grid, **settings)
+    return sharpen_internvl(InternVLVisionModel._from_config(config, attn_implementation=attention).eval())
+
+
+def sharpen_internvl(tower: InternVLVisionModel) -> InternVLVisionModel:
+    """Its CLS and positions begin as zeros, norms and scales as equal numbers, so that mistakes would not show."""
+    with torch.no_grad():
+        for name, parameter in tower.named_parameters():
+            if name.endswith(("cls_token", "position_embeddings")):
+                parameter.normal_(std=0.5)
+            elif "lambda" in name or "norm" in name:
+                parameter.add_(torch.randn_like(parameter) * 0.3 + (0.5 if "lambda" in name else 0))
+            elif name.endswith(("q_proj.weight", "k_proj.weight")):
+                parameter.mul_(8)
+    return tower
+
+
 def sharpen(tower: CLIPVisionModel) -> CLIPVisionModel:
     with torch.no_grad():
         tower.embeddings.position_embedding.weight.mul_(25)
@@ -81,6 +116,7 @@ def sharpen(tower: CLIPVisionModel) -> CLIPVisionModel:
 
 def pixels(tower: Any, batch: int = 2) -> torch.Tensor:
     side = tower.config.image_size
+    side = side if isinstance(side, int) else side[0]
     return torch.randn(batch, 3, side, side, generator=torch.Generator().manual_seed(batch))
 
 

@@ -10,12 +10,16 @@ from typing import Any
 
 from . import arguments
 
-_PATCHES = "embeddings.patch_embedding.weight"
-_POSITIONS = "embeddings.position_embedding.weight"
+# Tensors of CLIP's and SigLIP's towers, and of InternViT, which has others of none of these names.
+_PATCHES = ("embeddings.patch_embedding.weight", "embeddings.patch_embeddings.projection.weight")
+_POSITIONS = ("embeddings.position_embedding.weight", "embeddings.position_embeddings")
+_CLS = ("embeddings.class_embedding", "embeddings.cls_token")
 # What a tower's tensors say of its configuration, axis by axis.
 _AXES = {
-    _PATCHES: ("hidden_size", "num_channels", "patch_size", "patch_size"),
-    "encoder.layers.0.mlp.fc1.weight": ("intermediate_size", "hidden_size"),
+    **dict.fromkeys(_PATCHES, ("hidden_size", "num_channels", "patch_size", "patch_size")),
+    **dict.fromkeys(
+        ("encoder.layers.0.mlp.fc1.weight", "encoder.layer.0.mlp.fc1.weight"), ("intermediate_size", "hidden_size")
+    ),
 }
 _TOWER = (
     "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_channels", "image_size",
@@ -26,7 +30,8 @@ _LANGUAGE = ("num_key_value_heads", "head_dim", "vocab_size")  # and, where they
 
 
 def tower(settings: Mapping[str, Any], key: str = "") -> None:
-    """The numbers of a CLIP or SigLIP tower; `key` ("vision_config.") is where config.json has them."""
+    """The numbers of a CLIP, SigLIP or InternVL tower; `key` ("vision_config.") is where config.json has them."""
+    settings = _square(settings, key)
     sizes(settings, key)
     for name in _TOWER:
         _count(key + name, settings[name])
@@ -47,6 +52,19 @@ def sizes(settings: Mapping[str, Any], key: str = "") -> None:
         raise ValueError(f"{key}num_hidden_layers must be an integer in [1, {_DEEPEST}], got {depth}")
 
 
+def side(name: str, size: Any) -> Any:
+    """Of a square, which InternVL's configurations give as [height, width]; anything else comes back as it is."""
+    if not isinstance(size, list | tuple):
+        return size
+    if len(size) != 2 or size[0] != size[1]:
+        raise ValueError(f"{name} must be a height and a width that are equal, got {list(size)}")
+    return size[0]
+
+
+def _square(settings: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {**settings, **{name: side(key + name, settings[name]) for name in ("image_size", "patch_size")}}
+
+
 def token(name: str, number: Any, vocab_size: int) -> None:
     """The id of a token that the language model has an embedding for."""
     if not arguments.is_integer(number) or not 0 <= number < vocab_size:
@@ -57,31 +75,32 @@ def token(name: str, number: Any, vocab_size: int) -> None:
 
 def tower_prefix(names: Iterable[str]) -> str:
     """What stands before the names of a tower's tensors: "vision_tower.vision_model.", or "" as in CLIP's own."""
-    return next(
-        (name.removesuffix(_PATCHES) for name in names if re.search(rf"(^|\.){re.escape(_PATCHES)}$", name)), ""
-    )
+    ends = re.compile(rf"(^|\.)({'|'.join(map(re.escape, _PATCHES))})$")
+    return next((name[: found.start(2)] for name in names if (found := ends.search(name))), "")
 
 
 def tower_depth(layers: int, names: Iterable[str], key: str = "", unused: int = 0) -> None:
     """No more layers than there are tensors for, the last `unused` aside; `names` of all tensors."""
     names = list(names)
-    _depth(layers, names, re.escape(tower_prefix(names)) + r"encoder\.layers\.(\d+)\.", key, unused)
+    _depth(layers, names, re.escape(tower_prefix(names)) + r"encoder\.layers?\.(\d+)\.", key, unused)
 
 
 def tower_tensors(settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]], key: str = "") -> None:
     """The tensors of a tower against its numbers; `shapes` of all tensors that are stored as they are, by name."""
+    settings = _square(settings, key)
     prefix = tower_prefix(shapes)
     for name, axes in _AXES.items():
         for axis, held in zip(axes, shapes.get(prefix + name, ()), strict=False):
             if settings[axis] != held:
                 raise ValueError(f"{key}{axis} is {settings[axis]}, and the weights have {held} ({prefix + name})")
     tokens = (settings["image_size"] // settings["patch_size"]) ** 2
-    positions = shapes.get(prefix + _POSITIONS, (0,))[0] - (prefix + "embeddings.class_embedding" in shapes)
-    if positions > 0 and tokens != positions:
-        raise ValueError(
-            f"{key}image_size is {settings['image_size']}, {tokens} patches of {settings['patch_size']} pixels' side, "
-            f"and the weights have {positions} positions ({prefix + _POSITIONS})"
-        )
+    for name in _POSITIONS:
+        positions = shapes.get(prefix + name, (0, 0))[-2] - any(prefix + cls in shapes for cls in _CLS)
+        if positions > 0 and tokens != positions:
+            raise ValueError(
+                f"{key}image_size is {settings['image_size']}, {tokens} patches of {settings['patch_size']} pixels' "
+                f"side, and the weights have {positions} positions ({prefix + name})"
+            )
 
 
 def language_depth(layers: int, names: Iterable[str], key: str = "") -> None:

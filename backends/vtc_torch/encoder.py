@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from vtc_core import checks
 from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of, refuse_without_prompt, spelled
 
-from . import held, loading, towers
+from . import held, loading, shuffled, towers
 from .configuration import read_config
 from .progressive import ProgressiveWalk
 from .verbs import Pruned
@@ -21,8 +21,8 @@ NO_PROMPT = "an encoder by itself is given none"
 class PrunedEncoder(nn.Module):
     """`keep` tokens of every picture, chosen by a method among those of `hidden_states[feature_layer]`.
 
-    Wraps a live Hugging Face `CLIPVisionModel` or `SiglipVisionModel` and shares its weights, device, dtype and
-    attention implementation (sdpa, eager, flash_attention_2, ...).
+    Wraps a live Hugging Face `CLIPVisionModel`, `SiglipVisionModel` or `InternVLVisionModel` and shares its weights,
+    device, dtype and attention implementation (sdpa, eager, flash_attention_2, ...).
 
     Modifications to the wrapped encoder's forward pass, none of which changes a token of the tower:
     - in the layers that the method looks at, what it needs is computed beside attention, in float32: with VTC-CLS one
@@ -36,14 +36,17 @@ class PrunedEncoder(nn.Module):
     layer that is run in parts the parts are called, not the layer nor its attention: no hook on those is run.
 
     Args:
-        tower: a `CLIPVisionModel` or `SiglipVisionModel`, or another model with CLIP's parts (see `towers`).
+        tower: a vision model as above, or another with CLIP's parts (see `towers`).
         keep: tokens that come out, in [1, tokens].
         method: a name with parameters ("vtc-cls:layers=3", "visionzip"), or a value (`vtc_core.methods`).
         feature_layer: which hidden state the features are, as in `hidden_states[feature_layer]`. A sequence, as
             VipLLaVA's (-2, -5, -8, -11, 6), concatenates several along dim in that order, at the same kept indices; 0,
-            the embeddings, may be among them. The latest is then the one that layers and cost are counted from.
+            the embeddings, may be among them. The latest is then the one that layers and cost are counted from. Of
+            InternVL the last is `last_hidden_state`, as its projector is given it.
         projector: what the features of the fed tokens go through, if anything; needed by methods that see projected
             tokens.
+        shuffle: a token is a square of so many patches on a side, their features side by side (InternVL's pixel
+            shuffle: 2, which `from_pretrained` reads). Whole squares are scored and kept, see `shuffled`.
 
     Raises:
         ValueError, TypeError: an argument that does not fit this encoder; a method that looks at CLS for an encoder
@@ -57,13 +60,15 @@ class PrunedEncoder(nn.Module):
         method: Method | str | Mapping[str, Any] = VtcCls(),  # noqa: B008, it is frozen
         feature_layer: int | Sequence[int] = -2,
         projector: nn.Module | None = None,
+        shuffle: int = 1,
     ) -> None:
         super().__init__()
-        self.walk = walk_of(*towers.size_of_tower(tower, method_of(method)), keep, method, feature_layer)
+        size = towers.size_of_tower(tower, method_of(method))
+        self.walk = walk_of(*size, keep, method, feature_layer, shuffle)
         refuse_without_prompt(self.method, NO_PROMPT)
         if "projected" in self.method.needs and projector is None:
             raise ValueError(f"method {self.method.name!r} looks at projected tokens: a projector is needed")
-        self.tokens = towers.size_of_tower(tower).tokens
+        self.tokens = shuffled.count(size.tokens, shuffle)
         self.keep = int(keep)
         self.tower = tower
         self.projector = projector
@@ -80,9 +85,10 @@ class PrunedEncoder(nn.Module):
         project: bool = False,
         **model_kwargs: Any,
     ) -> "PrunedEncoder":
-        """Read the vision tower of a CLIP, SigLIP or LLaVA checkpoint in the Hugging Face layout, and nothing else.
+        """Read the tower of a CLIP, SigLIP, LLaVA or InternVL checkpoint in the Hugging Face layout, and nothing else.
 
         `feature_layer=None` takes the checkpoint's own `vision_feature_layer`, -2 where it has none (CLIP, SigLIP).
+        Of an InternVL, `keep` counts what its projector is given: squares of patches.
         `project=True` reads a LLaVA's projector as well, which methods that see projected tokens need.
         `model_kwargs` go to transformers: `dtype`, `device_map`, `attn_implementation`, `revision`, ...
 
@@ -95,12 +101,13 @@ class PrunedEncoder(nn.Module):
         config = read_config(path_or_hub_id, **hub_kwargs)
         vision_config = loading.tower_config(config, path_or_hub_id, method_of(method))
         made = loading.feature_layer(config) if feature_layer is None else feature_layer
-        walk_of(*towers.size_of_config(vision_config), keep, method, made)
+        shuffle = shuffled.factor_of(config)
+        walk_of(*towers.size_of_config(vision_config), keep, method, made, shuffle)
         found = held.check_tower(path_or_hub_id, config, **hub_kwargs)
         held.refuse_quantised(path_or_hub_id, found, project)
         projector = loading.read_projector(path_or_hub_id, config, **model_kwargs) if project else None
         tower = loading.read_tower(path_or_hub_id, vision_config, **model_kwargs)
-        return cls(tower, keep, method, made, projector)
+        return cls(tower, keep, method, made, projector, shuffle)
 
     @property
     def method(self) -> Method:
@@ -149,12 +156,13 @@ def walk_of(
     keep: SupportsIndex,
     method: Method | str | Mapping[str, Any],
     feature_layer: int | Sequence[int],
+    shuffle: int = 1,
 ) -> Walk | ProgressiveWalk:
-    """The walk through a tower of this size, or the refusal of what does not fit it."""
+    """The walk through a tower of so many patches and layers, or the refusal of what does not fit it."""
     method = method_of(method)
-    checks.encoder(tokens, depth, keep, method, feature_layer)
+    checks.encoder(shuffled.count(tokens, shuffle), depth, keep, method, feature_layer)
     feature_layers = checks.feature_layers(depth, feature_layer)
     layers = method.layers_seen(depth, max(feature_layers))
     if method.progressive:
         return ProgressiveWalk(method, layers, feature_layers, int(keep))
-    return Walk(method, layers, feature_layers)
+    return Walk(method, layers, feature_layers, shuffle)

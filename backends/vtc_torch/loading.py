@@ -9,6 +9,7 @@ from torch import nn
 from transformers import (
     AutoModel,
     CLIPVisionModel,
+    InternVLVisionModel,
     PreTrainedConfig,
     PreTrainedModel,
     SiglipVisionConfig,
@@ -18,8 +19,9 @@ from transformers import (
 from vtc_core import checkpoints
 from vtc_core.methods import Method
 
+from . import shuffled
 from .reading import read
-from .towers import refuse_without_cls
+from .towers import CLIP, INTERNVL, SIGLIP, refuse_progressive, refuse_without_cls, size_of_config
 
 # Where CLIP, SigLIP and LLaVA checkpoints keep the tower, as published and as newer `save_pretrained` writes it.
 _TOWER_KEYS = {r"^(model\.)?(vision|image)_tower\.(vision_model\.)?": "", r"^vision_model\.": ""}
@@ -41,7 +43,13 @@ class SiglipTower(SiglipVisionModel):
         super().__init__(config)
 
 
-_TOWERS = {"clip_vision_model": CLIPTower, "siglip_vision_model": SiglipTower}
+class InternVLTower(InternVLVisionModel):
+    """The same of an `InternVLVisionModel`."""
+
+    _keys_to_ignore_on_load_unexpected = [r"."]  # noqa: RUF012
+
+
+_TOWERS = {CLIP: CLIPTower, SIGLIP: SiglipTower, INTERNVL: InternVLTower}
 
 
 def hub_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
@@ -51,16 +59,18 @@ def hub_kwargs(model_kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def tower_config(config: Any, name: str, method: Method | None = None) -> Any:
-    """The tower's part of a CLIP, SigLIP or LLaVA configuration, or a ValueError; `name` is for the message."""
+    """The tower's part of a checkpoint's configuration (CLIP's whole), or a ValueError; `name` is for the message."""
     vision_config = getattr(config, "vision_config", config)
     kind = getattr(vision_config, "model_type", None)
     if kind not in _TOWERS:
         raise ValueError(
-            f"{name} has a vision tower of type {kind!r}; only CLIP towers ('clip_vision_model') can be pruned, "
-            "and by methods that do without CLS SigLIP towers ('siglip_vision_model')"
+            f"{name} has a vision tower of type {kind!r}; only CLIP and InternVL towers ({CLIP!r}, {INTERNVL!r}) can "
+            f"be pruned, and by methods that do without CLS SigLIP towers ({SIGLIP!r})"
         )
-    if kind == "siglip_vision_model" and method:
+    if kind == SIGLIP and method:
         refuse_without_cls(f"the vision tower of {name} ({kind})", method)
+    if kind == INTERNVL and method:
+        refuse_progressive(f"the vision tower of {name} ({kind})", method)
     checkpoints.tower(vision_config.to_dict(), "" if vision_config is config else "vision_config.")
     return vision_config
 
@@ -71,6 +81,12 @@ def feature_layer(config: Any) -> int | Sequence[int]:
     VipLLaVA's plural was made an alias of the singular between transformers 5.16 and 5.23.
     """
     return getattr(config, "vision_feature_layer", getattr(config, "vision_feature_layers", -2))
+
+
+def tokens_of(config: Any) -> int:
+    """Of a tile, that a checkpoint feeds its projector, all kept: patches, or what pixel shuffle makes of them."""
+    patches = size_of_config(getattr(config, "vision_config", config)).tokens
+    return shuffled.count(patches, shuffled.factor_of(config))
 
 
 def read_tower(path_or_hub_id: str, vision_config: Any, **model_kwargs: Any) -> PreTrainedModel:

@@ -13,16 +13,14 @@ from torch import Tensor, nn
 from vtc_core.methods import Method
 from vtc_core.methods.method import ALL_QUERIES, ATTENTION
 
+from .blocks import KEYS, QUERY, Heads, Hidden, attention_of, call, heads, normed, project, projections
 from .signals import SIGNALS
-
-Hidden = Float[Tensor, "batch length dim"]
-Heads = Float[Tensor, "batch heads length head_dim"]
 
 
 class Notes:
     """`signals`, by the name of their field of `Seen`: (batch tokens) for each layer; `keys` of the latest layer."""
 
-    projections: ClassVar[tuple[str, ...]] = ("q_proj", "k_proj")  # of attention, what `take` takes
+    parts: ClassVar[tuple[str, ...]] = (QUERY, KEYS)  # of attention, what `take` takes
 
     def __init__(self, method: Method, first: int) -> None:
         self.method = method
@@ -44,16 +42,14 @@ class Notes:
         if torch.compiler.is_dynamo_compiling() or not hidden.shape[0]:
             self.of_input(layer, hidden)  # dynamo takes no hooks; of what is made twice its graphs keep one
             return call(layer, hidden, mask)
-        with self._listening(layer.self_attn):
+        with self._listening(attention_of(layer)):
             return call(layer, hidden, mask)
 
     def of_input(self, layer: Any, hidden: Hidden) -> None:
         """Take the queries and keys that a layer would make of `hidden`, without the rest of it."""
-        normed = layer.layer_norm1(hidden)
-        querying = normed if self.all_queries else normed[:, :1]
-        attention = layer.self_attn
-        made = (getattr(attention, name)(querying if name == "q_proj" else normed) for name in self.projections)
-        self.take(attention, *(heads(attention, x) for x in made))
+        attention, given = attention_of(layer), normed(layer, hidden)
+        querying = given if self.all_queries else given[:, :1]
+        self.take(attention, *(project(attention, part, querying if part == QUERY else given) for part in self.parts))
 
     @contextmanager
     def _listening(self, attention: Any) -> Iterator[None]:
@@ -61,24 +57,15 @@ class Notes:
         made: dict[str, Tensor] = {}
         thread = threading.get_ident()  # others may be in the same tower
 
-        def hook(name: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
+        def hook(part: str, module: nn.Module, inputs: Any, output: Tensor) -> None:
             if threading.get_ident() == thread:
-                made[name] = output
-            if len(made) == len(self.projections):
-                self.take(attention, *(heads(attention, made.pop(name)) for name in self.projections))
+                made[part] = output
+            if len(made) == len(self.parts):
+                self.take(attention, *(heads(attention, made.pop(part)) for part in self.parts))
 
-        hooks = [getattr(attention, name).register_forward_hook(partial(hook, name)) for name in self.projections]
+        hooks = [projections(attention, part)[-1].register_forward_hook(partial(hook, part)) for part in self.parts]
         try:
             yield
         finally:
             for handle in hooks:
                 handle.remove()
-
-
-def call(layer: Any, hidden: Hidden, mask: Any = None) -> Hidden:
-    """A whole layer, as a module. Stock layers refuse a batch of no pictures, which stays what it is."""
-    return layer(hidden, mask) if hidden.shape[0] else hidden
-
-
-def heads(attention: Any, x: Hidden) -> Heads:
-    return x.unflatten(-1, (attention.num_heads, attention.head_dim)).transpose(1, 2)

@@ -11,7 +11,8 @@ from vtc_core.methods import Method, flowcut
 from vtc_core.methods.flowcut import Flow
 
 from . import towers, verbs, wrapping
-from .notes import Heads, Hidden, Notes, call
+from .blocks import VALUES, Heads, Hidden, call, layers_of
+from .notes import Notes
 from .verbs import gather
 from .walk import Looked, Project, competing
 
@@ -19,7 +20,7 @@ from .walk import Looked, Project, competing
 class FlowNotes(Notes):
     """`flow`: what is left of the tokens that came into the latest layer."""
 
-    projections: ClassVar[tuple[str, ...]] = (*Notes.projections, "v_proj")
+    parts: ClassVar[tuple[str, ...]] = (*Notes.parts, VALUES)
 
     def __init__(self, method: Method, flow: Flow, keep: int, layers: int) -> None:
         super().__init__(method, 1)
@@ -63,7 +64,7 @@ class ProgressiveWalk(NamedTuple):
             notes = FlowNotes(self.method, flowcut.every(seen), self.keep, len(self.layers))
             states = {0: hidden} if 0 in self.feature_layers else {}  # hidden states that are features
             scores, mask = notes.flow.scores, None  # scores: of all tokens of the tile
-            for number, layer in enumerate(tower.encoder.layers[: max(self.feature_layers)]):
+            for number, layer in enumerate(layers_of(tower)[: max(self.feature_layers)]):
                 noted = number in self.layers
                 hidden = notes.of_call(layer, hidden, mask) if noted else call(layer, hidden, mask)
                 if number + 1 in self.feature_layers:

@@ -10,14 +10,13 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.models.clip.modeling_clip import eager_attention_forward
 
 from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import WHOLE
 
-from . import towers, verbs, wrapping
-from .notes import Heads, Hidden, Notes, call, heads
+from . import shuffled, towers, verbs, wrapping
+from .blocks import KEYS, QUERY, VALUES, Hidden, attention_of, call, finished, layers_of, normed, project
+from .notes import Notes
 from .verbs import gather
 
 Kept = Float[Tensor, "batch kept dim"]
@@ -55,11 +54,12 @@ def mix(features: Any, choice: Choice, cls_feature: Float[Tensor, "batch dim"] |
 
 
 class Walk(NamedTuple):
-    """For which method, which layers are noted, and which hidden states are the features."""
+    """For which method, which layers are noted, which hidden states are the features, and what a token is."""
 
     method: Method
     layers: tuple[int, ...]
     feature_layers: tuple[int, ...]  # numbers of hidden states; layer i makes hidden state i + 1
+    shuffle: int = 1  # a token is a square of so many patches on a side, see `shuffled`
 
     @property
     def last(self) -> int:
@@ -72,15 +72,15 @@ class Walk(NamedTuple):
         return self.method.merges or self.last + 1 in self.layers or any(name in WHOLE for name in self.method.needs)
 
     def __call__(
-        self, tower: Any, pixel_values: Float[Tensor, "batch channels height width"], project: Project | None = None
+        self, tower: Any, pixel_values: Float[Tensor, "batch channels height width"], projector: Project | None = None
     ) -> Looked:
-        """Walk `tower` up to the last useful layer; `project` makes `Seen.projected` of the features, if needed.
+        """Walk `tower` up to the last useful layer; `projector` makes `Seen.projected` of the features, if needed.
 
         Layers that are run whole are called as the modules they are, so that hooks, checkpointing, sharding and
         offloading work in them as in the stock model. Where the last useful layer is sharded (FSDP2) or offloaded
         (accelerate), it is run whole too.
         """
-        notes, layers = Notes(self.method, int(towers.has_cls(tower))), tower.encoder.layers
+        notes, layers = Notes(self.method, int(towers.has_cls(tower))), layers_of(tower)
         whole = self.whole or wrapping.in_one_piece(tower, layers[self.last])
 
         def run(pixel_values: Tensor) -> tuple[Hidden, dict[int, Hidden]]:
@@ -90,7 +90,7 @@ class Walk(NamedTuple):
             for number, layer in enumerate(layers[: self.last + whole]):
                 hidden = notes.of_call(layer, hidden) if number in self.layers else call(layer, hidden)
                 if number + 1 in self.feature_layers:
-                    states[number + 1] = hidden
+                    states[number + 1] = towers.ended(tower, hidden) if number + 1 == len(layers) else hidden
             if self.last + 1 in self.layers:
                 after = layers[self.last + 1]
                 wrapping.as_called([after], lambda hidden: notes.of_input(after, hidden), hidden)
@@ -98,28 +98,33 @@ class Walk(NamedTuple):
 
         hidden, states = wrapping.as_called([tower, tower.encoder], run, pixel_values)
         if not whole:
-            finish = self._last(layers[self.last], hidden, states, notes)
-            return Looked(self.method, self._seen(notes, hidden), finish)
+            finish = self._last(tower, hidden, states, notes)
+            return self._looked(self._seen(notes, hidden), finish)
         features = torch.cat([states[number] for number in self.feature_layers], -1)
-        seen = self._seen(notes, hidden, features if self.whole else None, project)
-        return Looked(self.method, seen, lambda indices: gather(features, indices + notes.first))
+        seen = self._seen(notes, hidden, features if self.whole else None, projector)
+        return self._looked(seen, lambda indices: gather(features, indices + notes.first))
+
+    def _looked(self, seen: Seen, finish: Callable[[Integer[Tensor, "batch kept"]], Kept]) -> Looked:
+        if self.shuffle > 1:
+            finish = shuffled.finish_of(finish, seen.tile.shape[1], self.shuffle)
+        return Looked(self.method, seen, finish)
 
     def _last(
-        self, layer: Any, hidden: Hidden, states: dict[int, Hidden], notes: Notes
+        self, tower: Any, hidden: Hidden, states: dict[int, Hidden], notes: Notes
     ) -> Callable[[Integer[Tensor, "batch kept"]], Kept]:
         """The last useful layer in parts: signals are complete as soon as it has its keys, then kept tokens go on."""
-        attention = layer.self_attn
-        normed = layer.layer_norm1(hidden)
-        keys, values = heads(attention, attention.k_proj(normed)), heads(attention, attention.v_proj(normed))
+        layers = layers_of(tower)
+        layer = layers[self.last]
+        attention, given = attention_of(layer), normed(layer, hidden)
+        keys, values = (project(attention, part, given) for part in (KEYS, VALUES))
         if self.last in self.layers:
-            querying = normed if notes.all_queries else normed[:, :1]
-            notes.take(attention, heads(attention, attention.q_proj(querying)), keys)
+            notes.take(attention, project(attention, QUERY, given if notes.all_queries else given[:, :1]), keys)
 
         def finish(indices: Integer[Tensor, "batch kept"]) -> Kept:
             numbers = indices + notes.first
-            kept, kept_normed = gather(hidden, numbers), gather(normed, numbers)
-            kept = kept + _mix(attention, heads(attention, attention.q_proj(kept_normed)), keys, values)
-            kept = kept + layer.mlp(layer.layer_norm2(kept))
+            kept, query = gather(hidden, numbers), project(attention, QUERY, gather(given, numbers))
+            kept = finished(layer, kept, query, keys, values)
+            kept = towers.ended(tower, kept) if self.last + 1 == len(layers) else kept
             made = {number: gather(state, numbers) for number, state in states.items()} | {self.last + 1: kept}
             return torch.cat([made[number] for number in self.feature_layers], -1)
 
@@ -130,18 +135,18 @@ class Walk(NamedTuple):
         notes: Notes,
         hidden: Hidden,
         features: Float[Tensor, "batch length features"] | None = None,
-        project: Project | None = None,
+        projector: Project | None = None,
     ) -> Seen:
         signals = {name: torch.stack(noted).permute(1, 2, 0) for name, noted in notes.signals.items()}
         seen = competing(hidden, notes.first)._replace(keys=notes.keys, **signals)
-        if features is None:
+        if features is not None:
+            patches = features[:, notes.first :]
+            cls = features[:, :1].expand_as(patches) if "cls_feature" in self.method.needs else None
+            seen = seen._replace(features=patches, cls_feature=cls)
+        seen = shuffled.seen_of(seen, self.shuffle) if self.shuffle > 1 else seen
+        if seen.features is None or projector is None or "projected" not in self.method.needs:
             return seen
-        patches = features[:, notes.first :]
-        return seen._replace(
-            features=patches,
-            cls_feature=features[:, :1].expand_as(patches) if "cls_feature" in self.method.needs else None,
-            projected=project(patches) if project and "projected" in self.method.needs else None,
-        )
+        return seen._replace(projected=projector(seen.features))
 
 
 def competing(hidden: Hidden, first: int) -> Seen:
@@ -151,17 +156,3 @@ def competing(hidden: Hidden, first: int) -> Seen:
     numbers = torch.arange(tokens, device=hidden.device)
     places = torch.stack([numbers // side, numbers % side], -1).expand(batch, -1, -1)
     return Seen(places, torch.zeros_like(numbers).expand(batch, -1))
-
-
-def _mix(
-    attention: Any, query: Float[Tensor, "batch heads queries head_dim"], keys: Heads, values: Heads
-) -> Float[Tensor, "batch queries dim"]:
-    """`forward` of CLIP's and SigLIP's attention after its projections, by the model's own implementation."""
-    if not query.shape[0]:  # which implementations refuse; `len` would make it a constant of exports
-        return query.transpose(1, 2).flatten(2)
-    implementation = ALL_ATTENTION_FUNCTIONS.get_interface(
-        attention.config._attn_implementation, eager_attention_forward
-    )
-    dropout = attention.dropout if attention.training else 0.0
-    mixed, _ = implementation(attention, query, keys, values, None, scaling=attention.scale, dropout=dropout)
-    return attention.out_proj(mixed.flatten(2))  # mixed: batch queries heads head_dim

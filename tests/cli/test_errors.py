@@ -61,7 +61,7 @@ def test_models_that_are_none(vtc: Vtc, photo: Path, checkpoint: Path, tmp_path:
         (spoiled(tmp_path / "broken", config="{"), "cannot be loaded: It looks like the config file"),
         (
             spoiled(tmp_path / "text-only", config='{"model_type": "llama"}'),
-            "only CLIP towers ('clip_vision_model') can be pruned",
+            "only CLIP and InternVL towers",
         ),
         (no_weights, "cannot be loaded: Error no file named model.safetensors"),
     ]:

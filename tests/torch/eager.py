@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from small_models import pixels
+from transformers import InternVLVisionModel, SiglipVisionModel
 
 import vtc_core
 from vtc_core.methods import VtcCls
@@ -31,8 +32,11 @@ def eager_of(tower, pixel_values) -> Eager:
     eager.set_attn_implementation("eager")
     with torch.no_grad():
         out = eager(pixel_values, output_attentions=True, output_hidden_states=True)
-    first = int(hasattr(tower.embeddings, "class_embedding"))
-    return Eager([x.numpy() for x in out.attentions], list(out.hidden_states), first)
+    first = int(not isinstance(tower, SiglipVisionModel))
+    states = list(out.hidden_states)
+    if isinstance(tower, InternVLVisionModel):
+        states[-1] = out.last_hidden_state  # which is what its projector is given
+    return Eager([x.numpy() for x in out.attentions], states, first)
 
 
 def oracle(tower, pixel_values, keep, method, feature_layer: Any = -2):

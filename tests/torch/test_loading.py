@@ -221,7 +221,7 @@ def test_a_tower_without_cls_is_refused_by_methods_that_look_at_it(save, tmp_pat
 def test_other_towers_are_refused_by_type(tmp_path):
     Siglip2VisionConfig().save_pretrained(tmp_path)
     for method in ("vtc-cls", "received"):
-        with pytest.raises(ValueError, match="vision tower of type 'siglip2_vision_model'; only CLIP towers"):
+        with pytest.raises(ValueError, match="vision tower of type 'siglip2_vision_model'; only CLIP and InternVL"):
             PrunedEncoder.from_pretrained(str(tmp_path), 7, method)
 
 
