@@ -52,6 +52,7 @@ def _load_jitted(*args: Any, **kwargs: Any) -> Callable[[Array], Pruned]:
 
 variants = {
     "jit": SimpleNamespace(
+        dtypes=("float32",),  # each is compiled for every shape: the others are held to the same without
         attend=jax.jit(verbs.attend),
         score=jax.jit(verbs.score, static_argnames="reduce"),
         select=jax.jit(verbs.select, static_argnames="keep"),

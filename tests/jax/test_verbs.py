@@ -1,4 +1,4 @@
-"""The JAX verbs against the specification, and what only JAX has: jit, vmap, gradients."""
+"""What only the JAX verbs have: jit in 16 bits, vmap, gradients, XLA's habits. See test_conformance.py for the rest."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,6 @@ from flax import nnx
 import vtc_core
 import vtc_jax
 
-DTYPES = ["float16", "bfloat16", "float32"]  # float64 needs a process of its own: test_conformance.py
 INF, NAN = float("inf"), float("nan")
 
 
@@ -22,19 +21,18 @@ def wide(x):
     return np.asarray(x).astype(np.float64)
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])
-def test_prune_equals_the_specification_eager_and_jitted(dtype, reduce):
+def test_prune_equals_the_specification_jitted_in_16_bits(dtype, reduce):
+    """test_conformance.py holds the jitted verbs to it in float32, and all others."""
     jitted = jax.jit(vtc_jax.prune, static_argnames=("keep", "reduce"))
-    for batch, keep in ((0, 7), (1, 49), (5, 7)):
-        features, cls_attention = rows((batch, 49, 6), dtype, 1), rows((3, batch, 4, 49), dtype)
-        expected = vtc_core.prune(wide(features), wide(cls_attention), keep, reduce)
-        for prune in (vtc_jax.prune, jitted):
-            pruned = prune(features, cls_attention, keep=keep, reduce=reduce)
-            np.testing.assert_array_equal(pruned.indices, expected.indices)
-            np.testing.assert_array_equal(wide(pruned.features), expected.features)
-            assert pruned.features.dtype == dtype
-            assert pruned.scores.dtype == jnp.float32
+    features, cls_attention = rows((5, 49, 6), dtype, 1), rows((3, 5, 4, 49), dtype)
+    expected = vtc_core.prune(wide(features), wide(cls_attention), 7, reduce)
+    pruned = jitted(features, cls_attention, keep=7, reduce=reduce)
+    np.testing.assert_array_equal(pruned.indices, expected.indices)
+    np.testing.assert_array_equal(wide(pruned.features), expected.features)
+    assert pruned.features.dtype == dtype
+    assert pruned.scores.dtype == jnp.float32
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])
@@ -49,18 +47,13 @@ def test_s2_nan_reaches_the_score_of_its_token_in_large_shapes(shape, reduce):
     assert 5 not in kept[0].tolist()
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_s3_select_orders_every_value(dtype):
     tiny = float(jnp.finfo(dtype).smallest_subnormal)
     scores = jnp.array([[NAN, -INF, INF, -0.0, 0.0, 1.0, 1.0, NAN, INF, -1.0, tiny, -tiny]], dtype)
     order = [2, 8, 5, 6, 10, 3, 4, 11, 9, 1, 0, 7]  # +inf, ones, zeros between subnormals, -1, -inf, NaN
     for keep in range(1, 13):
         assert vtc_jax.select(scores, keep).tolist() == [sorted(order[:keep])]
-
-
-def test_s3_select_on_long_rows_full_of_ties():
-    scores = rows((3, 5000), jnp.float32)
-    np.testing.assert_array_equal(vtc_jax.select(scores, 700), vtc_core.select(np.asarray(scores), 700))
 
 
 def test_verbs_can_be_mapped():
