@@ -15,22 +15,29 @@ from .target import Target
 from .tolerances import METHODS
 
 every_method = pytest.mark.parametrize("method", choosing.names())
-ROUNDED = ("gprune",)  # they sum rounded numbers, in an order of each library's own: what ties is told by the last bit
+ROUNDED = ("gprune", "mmtok")  # they sum rounded numbers, in orders of each library's own: ties hang on the last bit
 exact_methods = pytest.mark.parametrize("method", [name for name in choosing.names() if name not in ROUNDED])
 
 
 def everything(method: str, dtype: str, batch: int = 2, side: int = 6, distinct: int = 64) -> dict[str, Value]:
     """All that can be seen of tiles of `side` x `side` tokens."""
     tokens, layers = side * side, choosing.layers_of(method)
+
+    def vectors(name: str, seed: int, *shape: int) -> Value:
+        if method in ROUNDED:
+            return given(name, inputs.normal, seed, (*shape, 16), dtype)
+        return given(name, inputs.unit_tokens, seed, shape, dtype, distinct)
+
     fields = {
         "places": given("places", inputs.places, batch, side),
         "tile": given("tile", inputs.zeros, (batch, tokens), "int32"),
-        "keys": apply(inputs.heads_of, given("keys", inputs.unit_tokens, 1, (batch, tokens), dtype, distinct), 4),
-        "features": given("features", inputs.unit_tokens, 2, (batch, tokens), dtype, distinct),
-        "projected": given("projected", inputs.normal, 3, (batch, tokens, 16), dtype)
-        if method in ROUNDED
-        else given("projected", inputs.unit_tokens, 3, (batch, tokens), dtype, distinct),
+        "keys": apply(inputs.heads_of, vectors("keys", 1, batch, tokens), 4),
+        "features": vectors("features", 2, batch, tokens),
+        "projected": vectors("projected", 3, batch, tokens),
         "cls_feature": apply(inputs.of_tile, given("cls", inputs.unit_tokens, 4, (batch,), dtype), tokens),
+        "text": vectors("text", 10, batch, 5),
+        "image_embeds": vectors("image_embeds", 11, batch, tokens),
+        "text_embeds": vectors("text_embeds", 12, batch, 2),
     }
     signals = ("cls_attention", "cls_logits", "joint_attention", "received_attention", "sink_attention")
     for seed, name in enumerate(signals):
