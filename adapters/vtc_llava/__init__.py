@@ -8,3 +8,5 @@ from .patching import load as load
 from .patching import patch as patch
 from .savings import Description as Description
 from .settings import Settings as Settings
+from .text_tower import TextTower as TextTower
+from .words import prompted as prompted

@@ -123,7 +123,8 @@ class Features:
 
     def _of_whole_pictures(self, pixels: Tensor) -> Float[Tensor, "pictures keep language"]:
         """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for."""
-        handle, looked = self.handle, self._looked("image", pixels)
+        handle = self.handle
+        looked = self._looked("image", pixels, [handle.layouts["image"]()] * len(pixels))
         keep, method = handle.keep or 1, looked.method
         mixes = method.merges and keep < handle.tokens
         choice = looked.choose(keep) if mixes or not method.merges else all_tokens(looked.seen)
@@ -136,7 +137,7 @@ class Features:
         made = packing.plan(layouts, [handle.settings.budget] * len(layouts), handle.tokens, handle.settings.method)
         if len(tiles) != made.tiles:
             raise ValueError(f"these sizes need {made.tiles} tiles, pixel values have {len(tiles)}")
-        looked = self._looked(kind, tiles)
+        looked = self._looked(kind, tiles, layouts)
         ended = packing.choose(made, looked, model.multi_modal_projector, blend)
         newline = getattr(model, "image_newline", None)
         tokens, pruned = packing.feed(made, looked, ended, model.multi_modal_projector, newline, blend)
@@ -144,9 +145,10 @@ class Features:
         handle.seen[kind] = list(layouts)
         return tokens
 
-    def _looked(self, kind: str, tiles: Tensor) -> Looked:
-        tower = self.handle.tower(kind)
-        return self.handle.walk(tower, tiles.to(device_of(tower)), self.handle.model.model.multi_modal_projector)
+    def _looked(self, kind: str, tiles: Tensor, layouts: Sequence[Layout]) -> Looked:
+        handle, tower = self.handle, self.handle.tower(kind)
+        looked = handle.walk(tower, tiles.to(device_of(tower)), handle.model.model.multi_modal_projector)
+        return handle.words.read(looked, kind, layouts) if handle.words else looked
 
     def _output(self, tokens: Any, return_dict: bool | None) -> BaseModelOutputWithPooling | tuple[Any, ...]:
         """As the stock methods return it: one tensor where theirs is, or a list with one for each picture."""

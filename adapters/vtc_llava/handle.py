@@ -58,6 +58,7 @@ class Handle:
         self.walk = walk
         self.tokens = tokens  # patch tokens of a tile
         self.layouts = layouts
+        self.words: Any = None  # `words.Words`, of a method that reads the prompt
         self.last: Pruned | None = None
         self.stages_last: dict[int, list[Tensor]] = {}
         self.visual: Visual | None = None  # of the prompts that are about to enter the language model

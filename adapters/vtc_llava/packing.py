@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
 from vtc_core.methods import Choice, Method, Seen
+from vtc_core.methods.method import OF_PROMPT
 from vtc_torch import Pruned
 from vtc_torch.walk import Looked, mix
 
@@ -124,7 +125,9 @@ def _of(plan: Plan, rows: Int[np.ndarray, "groups size"], seen: Seen) -> Seen:
             return parts[:, :, 0]
         return (parts * weight.view(*weight.shape, *[1] * (parts.dim() - 3))).sum(2).to(field.dtype)
 
-    fields = {name: blend(field) for name, field in seen._asdict().items() if field is not None}
+    of_tile = source[:, 0, 0] // (1 + plan.tokens)  # the words of a picture are those of each of its tiles
+    shown = {name: field for name, field in seen._asdict().items() if field is not None}
+    fields = {name: field[of_tile] if name in OF_PROMPT else blend(field) for name, field in shown.items()}
     places, tile = (torch.from_numpy(x[rows]).to(device) for x in (plan.place, plan.tile))
     return Seen(**{**fields, "places": places, "tile": tile})
 

@@ -10,6 +10,7 @@ from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 from vtc_torch.reading import read
 
+from . import words
 from .decoding import Decoding
 from .families import checked, family_of, settings_of
 from .family import check_processor
@@ -18,6 +19,7 @@ from .handle import Handle
 from .placeholders import Placeholders
 from .reading import check_weights, read_processor
 from .settings import whole
+from .text_tower import TextTower, text_tower_of
 
 Stages = Sequence[Stage | str | Mapping[str, Any]]
 
@@ -32,6 +34,7 @@ def patch(
     total: SupportsIndex | None = None,
     method: Method | str | Mapping[str, Any] | None = None,
     stages: Stages | None = None,
+    text_tower: str | TextTower | None = None,
 ) -> Handle:
     """Prune the visual tokens of `model` from now on, in place, these two instances only.
 
@@ -41,6 +44,7 @@ def patch(
       `model.model.get_placeholder_mask` explains a prompt that the patched processor did not write;
     - `processor.replace_image_token` (and `replace_video_token`) writes as many placeholders, so ids, mask, cache and
       positions are short and consistent. Position ids are compact, as in the published VTC-CLS code;
+    - with a method that reads the prompt, `forward` and `generate` let it see their ids, see `words`;
     - with `stages`, `model.model.language_model.forward` drops more of them between its layers, see `decoding`;
     - `model.config.vtc` holds the settings: saved with the model, and read by `load`.
     Nothing else changes: `generate`, beams, sampling, labels, batches and prompts without pictures work as before.
@@ -55,6 +59,8 @@ def patch(
         layers, reduce: shorthands for `method=VtcCls(layers, reduce)`.
         stages: how more tokens are dropped inside the language model: names with parameters ("fastv:layer=2,keep=0.5"),
             or values of `vtc_core.stages`. Given alone, without keep and total, all tokens enter the language model.
+        text_tower: of methods that compare patches with words as CLIP does ("cdpruner", "trim"): the CLIP checkpoint
+            that the vision tower is of, a folder or hub id, or a `TextTower`. It is not saved with the settings.
 
     Raises:
         ValueError: a family, tower or setting that is not supported, `keep` or `layers` out of range, a pair that is
@@ -68,6 +74,7 @@ def patch(
     alone = whole(config) if stages and keep is None and total is None else {"keep": keep, "method": None}
     settings = checked(family, config, alone["keep"], total, either(alone["method"], method, layers, reduce), stages)
     check_processor(family, config, processor)
+    clip = text_tower_of(settings.method, text_tower, config)
     for instance, name in ((model, "model"), (processor, "processor")):
         if "vtc" in vars(instance):
             raise ValueError(
@@ -80,6 +87,7 @@ def patch(
         walk = walk_of(*size, settings.keep or 1, settings.method, loading.feature_layer(config))
         handle = Handle(model, processor, family, settings, walk, size.tokens, family.layouts(config))
     handle.install(list(_overrides(handle)))
+    words.install(handle, clip)
     return handle
 
 
@@ -92,6 +100,7 @@ def load(
     total: SupportsIndex | None = None,
     method: Method | str | Mapping[str, Any] | None = None,
     stages: Stages | None = None,
+    text_tower: str | TextTower | None = None,
     **model_kwargs: Any,
 ) -> tuple[Any, Any]:
     """A patched (model, processor) from a folder or hub id, in eval mode; the handle is `model.vtc`.
@@ -108,10 +117,12 @@ def load(
     given = {"keep": keep, "total": total, "method": method, "layers": layers, "reduce": reduce, "stages": stages}
     settings = settings_of(config, path_or_id, given)  # refusals before gigabytes are read
     family = family_of(config, path_or_id)
+    clip = text_tower_of(settings.method, text_tower, config)
     check_weights(family, path_or_id, config, **hub_kwargs)
     processor = read_processor(family, path_or_id, config, **hub_kwargs)
     model = read(family.model, path_or_id, "the model", **model_kwargs)
-    patch(model, processor, settings.keep, total=settings.total, method=settings.method, stages=settings.stages)
+    restored: Any = {"total": settings.total, "method": settings.method, "stages": settings.stages}
+    patch(model, processor, settings.keep, **restored, text_tower=clip)
     return model, processor
 
 
