@@ -109,8 +109,8 @@ def text_tower_of(method: Method, given: str | TextTower | None, config: Any, **
         return None
     if given is None:
         raise ValueError(
-            f"method {method.name!r} compares patches with words as CLIP does: pass text_tower, the CLIP checkpoint that "
-            "the vision tower is of, such as 'openai/clip-vit-large-patch14-336'"
+            f"method {method.name!r} compares words and patches as CLIP does: pass text_tower, the CLIP checkpoint "
+            "that the vision tower is of, such as 'openai/clip-vit-large-patch14-336'"
         )
     if not isinstance(given, str | TextTower):
         raise TypeError(f"text_tower must be a folder, a hub id or a vtc_llava.TextTower, got {type(given).__name__}")
