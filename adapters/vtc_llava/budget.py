@@ -17,7 +17,8 @@ class Budget(NamedTuple):
         picture only tokens that survive un-padding compete.
     total: of every picture or video at most `total` are kept, and exactly that many where there are so many. A base
         tile gets its part of them, rounded down, at least one: `max(1, total * its tokens // all tokens)`; the rest
-        goes to the highest scores of all other tiles together. Of a video, to the highest of all frames together.
+        goes to the highest scores of all other tiles together. Of a video, to the highest of all frames together; where
+        text stands between frames (InternVL), each has the same part, to one token.
 
     Row newlines are dropped, unless everything is kept: `keep` is all tokens of a tile, or `total` is at least what the
     stock model feeds. Then the picture or video is fed as the stock model does it. The CLS of a frame (Video-LLaVA) and
@@ -67,11 +68,25 @@ def candidate_groups(
         return [(tile, min(budget.keep, len(tile))) for tile in tiles if len(tile)]
     tokens = np.flatnonzero(layout.tile >= 0)
     total = min(budget.total or 0, len(tokens))
+    if layout.apart:
+        frames = np.split(tokens, np.flatnonzero(np.diff(layout.tile[tokens])) + 1)
+        ends = [total * number // len(frames) for number in range(len(frames) + 1)]
+        return [(x, end - start) for x, start, end in zip(frames, ends, ends[1:], strict=False) if end > start]
     if not layout.base or whole_picture:
         return [(tokens, total)]
     base, rest = np.flatnonzero(layout.tile == 0), np.flatnonzero(layout.tile > 0)
     share = max(1, total * len(base) // len(tokens))
     return [(group, kept) for group, kept in ((base, share), (rest, total - share)) if kept]
+
+
+def num_by_tile(layout: Layout, budget: Budget) -> list[int]:
+    """How many tokens of each tile are fed, where that is known before the encoder runs: tiles that stand `apart`."""
+    if keeps_all(layout, budget):
+        return np.bincount(layout.tile).tolist()
+    counts = [0] * layout.tiles
+    for positions, kept in candidate_groups(layout, budget):
+        counts[layout.tile[positions[0]]] = kept
+    return counts
 
 
 def num_visual_tokens(layout: Layout, budget: Budget) -> int:

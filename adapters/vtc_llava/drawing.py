@@ -104,9 +104,11 @@ def joined(tiles: Sequence[Kept], layout: Layout) -> Canvas:
         return _grid(pieces, math.ceil(math.sqrt(len(pieces))), gap)
     fed = np.zeros(layout.tiles * (1 + len(tiles[0].scores)), bool)
     fed[layout.source[layout.weight > 0]] = True
-    of_tiles = [patch_map(row[1:], *pieces[0].there.shape) for row in fed.reshape(layout.tiles, -1)[1:]]
+    of_tiles = [patch_map(row[1:], *pieces[0].there.shape) for row in fed.reshape(layout.tiles, -1)]
+    if layout.base_last:
+        pieces, of_tiles = [pieces[-1], *pieces[:-1]], [of_tiles[-1], *of_tiles[:-1]]
     parts = _grid(
-        [piece._replace(there=shown) for piece, shown in zip(pieces[1:], of_tiles, strict=True)], layout.grid[1]
+        [piece._replace(there=shown) for piece, shown in zip(pieces[1:], of_tiles[1:], strict=True)], layout.grid[1]
     )
     rows, columns = (np.flatnonzero(parts.there.any(axis)) for axis in (1, 0))
     inside = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)

@@ -3,10 +3,10 @@
 from typing import Any
 
 from vtc_core.methods import Method
-from vtc_torch import loading, towers
+from vtc_torch import loading, shuffled, towers
 from vtc_torch.encoder import walk_of
 
-from . import llava, llava_next, llava_next_video, llava_onevision, video_llava, vipllava
+from . import internvl, llava, llava_next, llava_next_video, llava_onevision, video_llava, vipllava
 from .budget import budget
 from .family import Family, check_config
 from .settings import Settings, restored
@@ -19,6 +19,7 @@ FAMILIES: dict[str, Family] = {
     "llava_next_video": llava_next_video.FAMILY,
     "video_llava": video_llava.FAMILY,
     "llava_onevision": llava_onevision.FAMILY,
+    "internvl": internvl.FAMILY,
 }
 
 
@@ -54,5 +55,6 @@ def checked(family: Family, config: Any, keep: Any, total: Any, method: Method, 
             f"method {method.name!r} drops tokens inside the encoder, before tiles and frames are put together: it is "
             f"for families of one tile a picture, not for {config.model_type!r}"
         )
-    walk_of(*towers.size_of_config(config.vision_config), chosen.keep or 1, method, loading.feature_layer(config))
+    size, made = towers.size_of_config(config.vision_config), loading.feature_layer(config)
+    walk_of(*size, chosen.keep or 1, method, made, shuffled.factor_of(config))
     return Settings(chosen.keep, chosen.total, method, checked_stages(config, stages))

@@ -1,13 +1,14 @@
 """What a family of models has to tell: the rest is common to all of them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from vtc_core.methods import Method
-from vtc_torch import loading
+from vtc_torch import loading, towers
 
 from .geometry import Layout
+from .placeholders import Placeholders
 
 
 def nothing_more(config: Any) -> None:
@@ -21,30 +22,35 @@ class Family:
     Attributes:
         model: the class of the whole model.
         towers: for "image", and "video" if the family has it, the name of the tower in `model.model`.
-        layouts: of a configuration, for the same kinds: (height, width, alone) -> Layout of a picture, frames -> Layout
-            of a video. They must not hold on to the configuration: the processor keeps them.
+        layouts: of a configuration and an image processor, for the same kinds: (height, width, alone) -> Layout of a
+            picture, frames -> Layout of a video. They must not hold on to the two: the processor keeps them.
         several: whether a picture can have several tiles, or there are videos; without, `total` means nothing.
         stacked: whether the stock `get_image_features` returns one tensor, not a list with one for each picture.
         blend_projected: whether tokens are pooled after the projector, not before.
         forward_ends_videos: whether the stock `forward`, not `get_video_features`, adds the newline that ends a video.
         check: more refusals, of a configuration.
+        features, placeholders: the model's and the processor's side where they are not `Features` and `Placeholders`.
+        cutting: settings that the whole processor hands to its image processor, which alone would cut no tiles.
     """
 
     model: type
     towers: Mapping[str, str]
-    layouts: Callable[[Any], Mapping[str, Callable[..., Layout]]]
+    layouts: Callable[..., Mapping[str, Callable[..., Layout]]]
     several: bool = True
     stacked: bool = False
     blend_projected: bool = False
     forward_ends_videos: bool = False
     check: Callable[[Any], None] = nothing_more
+    features: Callable[..., Any] | None = None
+    placeholders: type[Placeholders] = Placeholders
+    cutting: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_config(family: Family, config: Any, method: Method) -> None:
     """A ValueError for what is not supported."""
     loading.tower_config(config, family.model.__name__, method)
     strategy = getattr(config, "vision_feature_select_strategy", "default")  # VipLLaVA has none, and drops CLS
-    has_cls = config.vision_config.model_type == "clip_vision_model"
+    has_cls = config.vision_config.model_type != towers.SIGLIP
     if has_cls and strategy != "default":
         raise ValueError(
             f"vision_feature_select_strategy must be 'default', got {strategy!r}: "

@@ -1,6 +1,6 @@
 """The model's side: in place of the methods that make features of pictures and videos."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,12 @@ class Features:
     """
 
     handle: Handle
+
+    def overrides(self) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """Methods of `model.model` that are replaced, and what by."""
+        for kind in self.handle.family.towers:
+            yield f"get_{kind}_features", getattr(self, f"get_{kind}_features")
+        yield "get_placeholder_mask", self.get_placeholder_mask
 
     def get_image_features(
         self,
@@ -92,8 +98,8 @@ class Features:
         return masks
 
     def _mismatch(self, kind: str, ids: Tensor | None) -> str:
-        name = {"image": "pictures", "video": "videos"}[kind]
         layouts, budget = self.handle.seen[kind], self.handle.settings.budget
+        name = self._name(kind, layouts)
         pruned, stock = ([num_visual_tokens(x, budget) for x in layouts], [len(x.tile) for x in layouts])
         there = None if ids is None else int((ids == getattr(self.handle.model.config, f"{kind}_token_id")).sum())
         has = f"has {there} placeholders" if there is not None else "has another number of placeholders"
@@ -106,6 +112,9 @@ class Features:
             return f"{count}; {unpatched}"
         cut = f"either the ids were cut (truncation, max_length), or {name} were given twice, or too few of them"
         return f"{count}; {cut}; or, if not that, {unpatched}"
+
+    def _name(self, kind: str, layouts: Sequence[Layout]) -> str:
+        return {"image": "pictures", "video": "videos"}[kind]
 
     def _fixed(self, name: str, value: Any) -> None:
         """The encoder was made for what the configuration says."""

@@ -12,6 +12,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from transformers.image_processing_utils import select_best_resolution
 
+from vtc_torch.loading import tokens_of
+
 NEWLINE, CLS, END = -1, -2, -3  # in `Layout.tile`, of what is in no tile's budget; END is the newline after a video
 ALWAYS = (CLS, END)  # fed whatever the budget, and not counted in it
 
@@ -19,17 +21,20 @@ ALWAYS = (CLS, END)  # fed whatever the budget, and not counted in it
 class Layout(NamedTuple):
     """What the stock model feeds of one picture or video, token by token and in its order: `length` tokens.
 
-    A fed token is one token of the encoder, or a blend of several (pooled frames, shrunken pictures). Patch i of a tile
-    with `tokens` patches has the number `tile * (1 + tokens) + 1 + i`; the CLS of that tile has that of i = -1.
+    A fed token is one token of the encoder, or a blend of several (pooled frames, shrunken pictures). Token i of a tile
+    of `tokens` has the number `tile * (1 + tokens) + 1 + i`; the CLS of that tile has that of i = -1. It is a patch,
+    or where pixels are shuffled (InternVL) a square of them that is scored and kept as one, see `vtc_torch.shuffled`.
     """
 
     tiles: int  # tiles or frames that go through the encoder
-    tile: Int[np.ndarray, "length"]  # the tile in whose budget a fed token is; or NEWLINE, CLS, END
+    tile: Int[np.ndarray, "length"]  # the tile in whose budget a fed token is, the base first; or NEWLINE, CLS, END
     source: Int[np.ndarray, "length parts"]  # numbers of the tokens it is made of
     weight: Float[np.ndarray, "length parts"]  # and how much of each; 1 for one
     place: Int[np.ndarray, "length 2"]  # row and column on its grid: of the tile, the frame, or the joined tiles
     base: bool = False  # tile 0 shows the whole picture, the others show its parts
     grid: tuple[int, int] = (1, 1)  # rows and columns that those others stand in
+    base_last: bool = False  # the base goes through the encoder, and is fed, after the others (InternVL's thumbnail)
+    apart: bool = False  # text stands between the tiles: each has its own part of a total, the same for all
 
 
 def one_tile(height: int = 0, width: int = 0, alone: bool = True, *, side: int) -> Layout:
@@ -38,20 +43,37 @@ def one_tile(height: int = 0, width: int = 0, alone: bool = True, *, side: int) 
 
 
 @functools.lru_cache(64)
-def frames(count: int, *, side: int, pooled: int | None = None, cls: bool = False, end: bool = False) -> Layout:
+def frames(
+    count: int, *, side: int, pooled: int | None = None, cls: bool = False, end: bool = False, apart: bool = False
+) -> Layout:
     """A video of `count` frames, one after the other.
 
     Args:
         pooled: every frame is shrunk to pooled x pooled tokens, bilinearly; at half the side that is a mean of 2 x 2.
         cls: every frame begins with its CLS (Video-LLaVA).
         end: one newline token ends the video (LLaVA-OneVision).
+        apart: text stands between the frames (InternVL).
     """
     parts = []
     for frame in _numbers(count, side):
         if cls:
             parts.append(_mark(CLS, int(frame[0, 0]) - 1))
         parts.append(_blend(frame, pooled, pooled, side) if pooled else _exact(frame, side))
-    return _layout(count, [*parts, _mark(END, 1)] if end else parts)
+    return _layout(count, [*parts, _mark(END, 1)] if end else parts)._replace(apart=apart)
+
+
+@functools.lru_cache(256)
+def tiled(rows: int, columns: int, *, side: int) -> Layout:
+    """A picture as a grid of tiles, one after the other, then a thumbnail; a single tile has none (InternVL)."""
+    if rows * columns == 1:
+        return frames(1, side=side)
+    *tiles, base = (_exact(numbers, side) for numbers in _numbers(rows * columns + 1, side))
+    parts = [
+        tile._replace(tile=tile.tile + 1, place=tile.place + side * np.array(divmod(number, columns)))
+        for number, tile in enumerate(tiles)
+    ]
+    parts.append(base._replace(tile=np.zeros_like(base.tile)))
+    return _layout(len(parts), parts)._replace(base=True, grid=(rows, columns), base_last=True)
 
 
 @functools.lru_cache(256)
@@ -98,9 +120,8 @@ def unpadded(height: int, width: int, rows: int, columns: int) -> tuple[slice, s
 
 
 def side_of(config: object) -> int:
-    """Patches on the side of a tile, of a LLaVA configuration."""
-    vision = config.vision_config  # type: ignore[attr-defined]
-    return vision.image_size // vision.patch_size
+    """Tokens on the side of a tile, of a whole model's configuration."""
+    return math.isqrt(tokens_of(config))
 
 
 # --- parts of a layout: `tile` of any shape, the others with one more axis --------------------------------------------

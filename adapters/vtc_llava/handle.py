@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vtc_core.methods import Choice, spelled
-from vtc_torch import Pruned, PrunedEncoder
+from vtc_torch import Pruned, PrunedEncoder, shuffled
 from vtc_torch.loading import feature_layer
 from vtc_torch.progressive import ProgressiveWalk
 from vtc_torch.walk import Walk
@@ -86,8 +86,10 @@ class Handle:
     def encoder(self) -> PrunedEncoder:
         """A `vtc_torch.PrunedEncoder` with these settings around the tower of pictures, and the projector."""
         projector = self.model.model.multi_modal_projector
-        made = feature_layer(self.model.config)
-        return PrunedEncoder(self.tower(), self.keep or 1, self.settings.method, made, projector)
+        config, method = self.model.config, self.settings.method
+        return PrunedEncoder(
+            self.tower(), self.keep or 1, method, feature_layer(config), projector, shuffled.factor_of(config)
+        )
 
     @property
     def keep(self) -> int | None:

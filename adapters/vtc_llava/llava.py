@@ -13,7 +13,7 @@ from .family import Family
 from .geometry import Layout, one_tile, side_of
 
 
-def layouts(config: Any) -> Mapping[str, Callable[..., Layout]]:
+def layouts(config: Any, image_processor: Any = None) -> Mapping[str, Callable[..., Layout]]:
     return {"image": partial(one_tile, side=side_of(config))}
 
 

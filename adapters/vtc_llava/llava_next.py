@@ -10,7 +10,7 @@ from .family import Family
 from .geometry import Layout, anyres, side_of
 
 
-def layouts(config: Any) -> Mapping[str, Callable[..., Layout]]:
+def layouts(config: Any, image_processor: Any = None) -> Mapping[str, Callable[..., Layout]]:
     pinpoints = tuple(map(tuple, config.image_grid_pinpoints))
     size = config.vision_config.image_size
     return {"image": partial(anyres, side=side_of(config), image_size=size, pinpoints=pinpoints)}

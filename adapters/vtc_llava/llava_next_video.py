@@ -14,9 +14,9 @@ from .family import Family
 from .geometry import Layout, frames, side_of
 
 
-def layouts(config: Any) -> Mapping[str, Callable[..., Layout]]:
+def layouts(config: Any, image_processor: Any = None) -> Mapping[str, Callable[..., Layout]]:
     side = side_of(config)
-    return {**llava_next.layouts(config), "video": partial(frames, side=side, pooled=side // 2)}
+    return {**llava_next.layouts(config, image_processor), "video": partial(frames, side=side, pooled=side // 2)}
 
 
 def check(config: Any) -> None:

@@ -22,7 +22,7 @@ from .geometry import Layout, anyres, frames, side_of
 ANYRES = "anyres_max_"
 
 
-def layouts(config: Any) -> Mapping[str, Callable[..., Layout]]:
+def layouts(config: Any, image_processor: Any = None) -> Mapping[str, Callable[..., Layout]]:
     side = side_of(config)
     tiles = {
         "side": side,

@@ -5,7 +5,7 @@ from typing import Any, SupportsIndex
 
 from vtc_core.methods import Method, either
 from vtc_core.stages import Stage
-from vtc_torch import loading, towers
+from vtc_torch import loading, shuffled, towers
 from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 from vtc_torch.reading import read
@@ -16,7 +16,6 @@ from .families import checked, family_of, settings_of
 from .family import check_processor
 from .features import Features
 from .handle import Handle
-from .placeholders import Placeholders
 from .reading import check_weights, read_processor
 from .settings import whole
 from .text_tower import TextTower, text_tower_of
@@ -84,8 +83,10 @@ def patch(
     handle: Any = None
     for name in dict.fromkeys(family.towers.values()):  # as they are now: a tower may be another than configured
         size = towers.size_of_tower(getattr(model.model, name), settings.method)
-        walk = walk_of(*size, settings.keep or 1, settings.method, loading.feature_layer(config))
-        handle = Handle(model, processor, family, settings, walk, size.tokens, family.layouts(config))
+        made, shuffle = loading.feature_layer(config), shuffled.factor_of(config)
+        walk = walk_of(*size, settings.keep or 1, settings.method, made, shuffle)
+        layouts = family.layouts(config, processor.image_processor)
+        handle = Handle(model, processor, family, settings, walk, shuffled.count(size.tokens, shuffle), layouts)
     handle.install(list(_overrides(handle)))
     words.install(handle, clip)
     return handle
@@ -129,17 +130,13 @@ def load(
 def _overrides(handle: Handle) -> Iterator[tuple[Any, str, Any]]:
     """(instance, attribute, value) of all that `patch` sets."""
     model, processor = handle.model, handle.processor
-    features = Features(handle)
-    strings = {kind: getattr(processor, f"{kind}_token") for kind in handle.family.towers}
-    placeholders = Placeholders(strings, handle.layouts, handle.settings)
-    for kind in handle.family.towers:
-        yield model.model, f"get_{kind}_features", getattr(features, f"get_{kind}_features")
-        yield processor, f"replace_{kind}_token", getattr(placeholders, f"replace_{kind}_token")
-    yield model.model, "get_placeholder_mask", features.get_placeholder_mask
+    family = handle.family
+    placeholders = family.placeholders.of(processor, family.towers, handle.layouts, handle.settings)
+    yield from ((model.model, *override) for override in (family.features or Features)(handle).overrides())
+    yield from ((processor, *override) for override in placeholders.overrides())
     if handle.settings.stages:
         lm = model.model.language_model  # which accelerate's hooks call by the other name
         yield lm, "_old_forward" if hasattr(lm, "_hf_hook") else "forward", Decoding(handle).forward
-    yield processor, "_get_num_multimodal_tokens", placeholders.count
     yield model.config, "vtc", handle.settings.saved()
     yield model, "vtc", handle
     yield processor, "vtc", placeholders

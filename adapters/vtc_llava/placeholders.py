@@ -1,6 +1,6 @@
 """The processor's side: as many placeholders as the patched model makes features, known from sizes alone."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,19 @@ class Placeholders:
     strings: Mapping[str, str]  # "image" -> "<image>"
     layouts: Mapping[str, Callable[..., Layout]]
     settings: Settings
+
+    @classmethod
+    def of(
+        cls, processor: Any, kinds: Iterable[str], layouts: Mapping[str, Callable[..., Layout]], settings: Settings
+    ) -> "Placeholders":
+        """For a processor that is to be patched."""
+        return cls({kind: getattr(processor, f"{kind}_token") for kind in kinds}, layouts, settings)
+
+    def overrides(self) -> Iterator[tuple[str, Callable[..., Any]]]:
+        """The processor's methods that are replaced, and what by."""
+        for kind in self.strings:
+            yield f"replace_{kind}_token", getattr(self, f"replace_{kind}_token")
+        yield "_get_num_multimodal_tokens", self.count
 
     def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int, **kwargs: Any) -> str:
         size: Iterable[Any] = image_inputs["image_sizes"][image_idx] if "image_sizes" in image_inputs else ()

@@ -6,7 +6,7 @@ from typing import Any
 from vtc_core import arguments
 from vtc_core.methods import Method, UniformGrid, either, method_of, saved
 from vtc_core.stages import Stage
-from vtc_torch.towers import size_of_config
+from vtc_torch.loading import tokens_of
 
 from .budget import Budget
 
@@ -36,7 +36,7 @@ KEYS = ("keep", "total", "method", "stages", "layers", "reduce", "signal")  # th
 
 def whole(config: Any) -> dict[str, Any]:
     """A budget and a method for stages alone: all tokens of a tile, and nothing that a tower could lack."""
-    return {"keep": size_of_config(config.vision_config).tokens, "method": UniformGrid()}
+    return {"keep": tokens_of(config), "method": UniformGrid()}
 
 
 def restored(config: Any, name: str, given: dict[str, Any]) -> dict[str, Any]:

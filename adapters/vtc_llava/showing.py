@@ -51,7 +51,8 @@ def shown_by_tower(
     processor = read_image_processor(source, loading.tower_config(config, source), **hub)
     project = "projected" in method.needs or (family is not None and family.blend_projected and method.merges)
     encoder = PrunedEncoder.from_pretrained(source, keep or 1, method, project=project, **model_kwargs)
-    inputs = processor(images=_opened(image), return_tensors="pt").to(encoder.tower.device, encoder.tower.dtype)
+    opened, cutting = _opened(image), family.cutting if family else {}
+    inputs = processor(images=opened, return_tensors="pt", **cutting).to(encoder.tower.device, encoder.tower.dtype)
     pixels = _pixels(inputs)
     label = scores_label(method, encoder.layers)
     if not family or not family.several:
@@ -60,7 +61,8 @@ def shown_by_tower(
         layout = layout_of_one_tile(side=int(encoder.tokens**0.5))
         canvas = _canvas(pixels, pruned, mixing.of_row(choice, 0), layout, processor)
         return Shown(canvas, label, encoder.keep, encoder.tokens)
-    layout = family.layouts(config)["image"](*map(int, inputs.get("image_sizes", [()])[0]))
+    size = inputs["image_sizes"][0] if "image_sizes" in inputs else (opened.height, opened.width)
+    layout = family.layouts(config, processor)["image"](*map(int, size))
     plan = packing.plan([layout], [budgeted], encoder.tokens, method)
     tiles = _tiles(pixels, layout)
     looked = encoder.look(tiles)
@@ -77,17 +79,15 @@ def shown_by_model(handle: Any, image: Any, video: Any) -> Shown:
     if (image is None) == (video is None):
         raise TypeError("exactly one of image and video is needed")
     processor, model = handle.processor, handle.model
-    if video is None:
-        kind, of_kind = "image", processor.image_processor
-        inputs = of_kind(images=_opened(image), return_tensors="pt")
-    else:
-        kind, of_kind = "video", processor.video_processor
-        inputs = of_kind(videos=video, return_tensors="pt")
-    inputs = inputs.to(model.dtype)
+    kind = "image" if video is None else "video"
+    of_kind = getattr(processor, f"{kind}_processor")
+    given = {"images": [_opened(image)]} if video is None else {"videos": [video]}
+    inputs = processor(text=getattr(processor, f"{kind}_token"), **given, return_tensors="pt").to(model.dtype)
+    kind = kind if kind in handle.family.towers else "image"  # InternVL's frames are tiles
     getattr(model.model, f"get_{kind}_features")(**inputs)
-    layout, made = handle.seen[kind][0], handle.weights(0)
-    canvas = _canvas(_tiles(_pixels(inputs), layout), handle.last, made, layout, of_kind)
-    return Shown(canvas, scores_label(handle.settings.method, handle.walk.layers), len(made), len(layout.tile))
+    layout, weights = handle.seen[kind][0], handle.weights(0)
+    canvas = _canvas(_tiles(_pixels(inputs), layout), handle.last, weights, layout, of_kind)
+    return Shown(canvas, scores_label(handle.settings.method, handle.walk.layers), len(weights), len(layout.tile))
 
 
 def _canvas(
@@ -110,7 +110,7 @@ def _pixels(inputs: Any) -> torch.Tensor:
 
 def _tiles(pixels: torch.Tensor, layout: Layout) -> torch.Tensor:
     """Of the first picture or video: pixel values have an axis of tiles where there can be several, filled up."""
-    return pixels[0, : layout.tiles] if pixels.dim() == 5 else pixels[:1]
+    return pixels[0, : layout.tiles] if pixels.dim() == 5 else pixels[: layout.tiles]
 
 
 def as_seen(pixels: Float[np.ndarray, "3 height width"], processor: Any) -> Picture:

@@ -15,7 +15,7 @@ from .family import Family
 from .geometry import Layout, frames, one_tile, side_of
 
 
-def layouts(config: Any) -> Mapping[str, Callable[..., Layout]]:
+def layouts(config: Any, image_processor: Any = None) -> Mapping[str, Callable[..., Layout]]:
     side = side_of(config)
     return {"image": partial(one_tile, side=side), "video": partial(frames, side=side, cls=True)}
 

@@ -23,7 +23,7 @@ def layers_of(tower: Any) -> nn.ModuleList:
 
 
 def call(layer: Any, hidden: Hidden, mask: Any = None) -> Hidden:
-    """A whole layer, as a module; InternViT's takes no mask. Stock layers refuse a batch of no pictures, which stays."""
+    """A whole layer, as a module; InternViT's takes no mask. Stock layers refuse a batch of no pictures: it stays."""
     if not hidden.shape[0]:
         return hidden
     return layer(hidden) if _is_internvl(layer) else layer(hidden, mask)

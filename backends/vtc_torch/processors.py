@@ -7,6 +7,7 @@ import numpy as np
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
 
 from .configuration import UNTRUSTED, as_data
+from .towers import sides
 
 LARGEST = 8  # times the tower's side: as far as any setting may go. LLaVA-OneVision's largest grids take 6
 WIDEST = 8192  # pixels, whatever the configuration says of the side where there are no weights to hold it to
@@ -23,7 +24,7 @@ def read_image_processor(path_or_hub_id: str, vision_config: Any, **kwargs: Any)
 
 def check_image_processor(processor: Any, vision_config: Any, name: str) -> None:
     """A ValueError for settings that ask for huge pictures, or make of a white one what the tower does not take."""
-    side, patch, channels = vision_config.image_size, vision_config.patch_size, vision_config.num_channels
+    (side, patch), channels = sides(vision_config), vision_config.num_channels
     whose, most = f"the image processor of {name}", min(LARGEST * side, WIDEST)
     for key, value in _sides(processor):
         if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:

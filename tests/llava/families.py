@@ -10,10 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import small_models
 import torch
-from small_models import WORDS, clip_config, make_processor, sharpen, siglip_config
+from small_models import WORDS, clip_config, internvl_config, make_processor, sharpen, sharpen_internvl, siglip_config
 from transformers import (
     BatchFeature,
     CLIPImageProcessorPil,
+    GotOcr2ImageProcessorPil,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
+    InternVLProcessor,
     LlavaConfig,
     LlavaForConditionalGeneration,
     LlavaNextConfig,
@@ -39,7 +43,7 @@ from transformers import (
 )
 from transformers.processing_utils import VideosKwargs
 
-VOCABULARY = [*WORDS, "<video>"]
+VOCABULARY = [*WORDS, "<video>", "<img>", "</img>", "Frame1:", "Frame2:", "Frame3:"]
 IMAGE, VIDEO = WORDS.index("<image>"), len(WORDS)
 text_config = partial(small_models.text_config, vocab_size=len(VOCABULARY))
 PINPOINTS = [[24, 48], [48, 24], [48, 48], [72, 24], [24, 72]]
@@ -85,6 +89,8 @@ def make(model_class: type, config_class: type, **settings: Any) -> Any:
         tower = getattr(model.model, name, None)
         if tower is not None and tower.config.model_type == "clip_vision_model":
             sharpen(tower)
+        elif tower is not None and tower.config.model_type == "internvl_vision":
+            sharpen_internvl(tower)
         elif tower is not None:
             with torch.no_grad():
                 tower.embeddings.patch_embedding.weight.mul_(5)
@@ -95,7 +101,7 @@ def make(model_class: type, config_class: type, **settings: Any) -> Any:
 
 def tokenizer() -> Any:
     made = make_processor().tokenizer
-    made.add_tokens(["<video>"], special_tokens=True)
+    made.add_tokens(VOCABULARY[len(WORDS) :], special_tokens=True)
     return made
 
 
@@ -200,6 +206,29 @@ def llava_onevision() -> tuple[Any, Any]:
     return model, processor
 
 
+def internvl(**settings: Any) -> tuple[Any, Any]:
+    """6 x 6 patches a tile, which are 9 tokens; at most 6 tiles and a thumbnail."""
+    model = make(
+        InternVLForConditionalGeneration,
+        InternVLConfig,
+        vision_config=internvl_config(**settings),
+        text_config=text_config(Qwen2Config, num_key_value_heads=2),
+        image_token_id=IMAGE,
+    )
+    words = tokenizer()
+    named = {"start_image": "<img>", "end_image": "</img>", "context_image": "<image>", "video": "<video>"}
+    for name, word in named.items():
+        setattr(words, f"{name}_token", word)
+        setattr(words, f"{name}_token_id", words.convert_tokens_to_ids(word))
+    pixels = GotOcr2ImageProcessorPil(size={"height": 24, "width": 24}, max_patches=6)
+    return model, with_frames(InternVLProcessor)(pixels, words, Frames(), image_seq_length=9)
+
+
+def internvl_of_38b() -> tuple[Any, Any]:
+    """Norms of queries and keys."""
+    return internvl(use_qk_norm=True, norm_type="rms_norm")
+
+
 class Case(NamedTuple):
     """A family, or a form of it."""
 
@@ -208,6 +237,7 @@ class Case(NamedTuple):
     method: str = "vtc-cls"
     videos: bool = False
     total: bool = False
+    in_a_row: bool = False  # the stock processor hands on tiles without saying whose they are
 
     @property
     def frame(self) -> int:
@@ -228,4 +258,6 @@ FAMILIES = {
     "llava_next_video of siglip": Case(llava_next_video_siglip, method="received", videos=True, total=True),
     "video_llava": Case(video_llava, videos=True, total=True),
     "llava_onevision": Case(llava_onevision, tokens=25, method="received", videos=True, total=True),
+    "internvl": Case(internvl, tokens=9, videos=True, total=True, in_a_row=True),
+    "internvl of 38b": Case(internvl_of_38b, tokens=9, videos=True, total=True, in_a_row=True),
 }

@@ -25,7 +25,7 @@ def smooth(width: int, height: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("size", [(90, 50), (40, 110)])
-@pytest.mark.parametrize("family", ["llava_next", "llava_next_video", "llava_onevision"])
+@pytest.mark.parametrize("family", ["llava_next", "llava_next_video", "llava_onevision", "internvl"])
 def test_tiles_are_in_their_places_and_padding_is_cut_off(family, size):
     model, processor = made(family)
     side = FAMILIES[family].frame
@@ -43,7 +43,7 @@ def test_tiles_are_in_their_places_and_padding_is_cut_off(family, size):
 
 
 @pytest.mark.parametrize("budget", [{"keep": 5}, {"total": 17}], ids=str)
-@pytest.mark.parametrize("family", ["llava", "llava_next", "video_llava"])
+@pytest.mark.parametrize("family", ["llava", "llava_next", "video_llava", "internvl"])
 def test_as_many_patches_are_lit_as_tokens_are_fed(family, budget):
     case = FAMILIES[family]
     if "total" in budget and not case.total:
@@ -52,10 +52,11 @@ def test_as_many_patches_are_lit_as_tokens_are_fed(family, budget):
     with vtc_llava.patch(model, processor, **budget) as handle:
         shown = shown_by_model(handle, smooth(90, 50), None)
         assert shown.fed == len(handle.weights(0))
-    assert shown.canvas.kept.sum() == 16 * shown.fed  # patches of 4 x 4 pixels
+    pixels = 64 if family == "internvl" else 16  # squares of 4 patches of 4 x 4 pixels
+    assert shown.canvas.kept.sum() == pixels * shown.fed
     assert not shown.canvas.merged.any()
     lowest = shown.canvas.scores[shown.canvas.kept].min()
-    if budget == {"keep": 5} and family != "llava_next":
+    if budget == {"keep": 5} and family not in ("llava_next", "internvl"):
         dropped = shown.canvas.there & ~shown.canvas.kept
         assert (shown.canvas.scores[dropped] <= lowest).all()
 
@@ -69,7 +70,7 @@ def test_patches_of_which_something_is_fed_are_lit_under_a_blend():
     assert shown.canvas.kept.sum() == 16 * int(patches)
 
 
-@pytest.mark.parametrize("family", ["llava", "llava_next", "llava_onevision"])
+@pytest.mark.parametrize("family", ["llava", "llava_next", "llava_onevision", "internvl"])
 def test_a_merging_method_shows_what_it_mixed(family):
     model, processor = made(family)
     method = "tome" if family == "llava_onevision" else "visionzip"
@@ -89,7 +90,7 @@ def test_everything_fed_is_all_lit_and_has_no_scores():
     assert shown.figure("").axes[2].get_title("left") == "no scores: everything is fed"
 
 
-@pytest.mark.parametrize("family", ["llava_next_video", "video_llava", "llava_onevision"])
+@pytest.mark.parametrize("family", ["llava_next_video", "video_llava", "llava_onevision", "internvl"])
 def test_frames_of_a_video_are_in_a_grid(family):
     case = FAMILIES[family]
     model, processor = made(family)
@@ -108,7 +109,7 @@ def test_frames_of_a_video_are_in_a_grid(family):
 
 
 @pytest.mark.parametrize("budget", [{"keep": 5}, {"total": 17}], ids=str)
-@pytest.mark.parametrize("family", ["llava", "llava_next", "llava_onevision", "video_llava"])
+@pytest.mark.parametrize("family", ["llava", "llava_next", "llava_onevision", "video_llava", "internvl"])
 def test_a_tower_alone_shows_what_the_patched_model_shows(family, budget, tmp_path: Path):
     case = FAMILIES[family]
     model, processor = made(family)
