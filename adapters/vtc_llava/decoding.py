@@ -65,10 +65,10 @@ def _forward(
     if position_ids is None:
         seen = 0 if cache is None else cache.get_seq_length()
         position_ids = (torch.arange(hidden.shape[1], device=hidden.device) + seen)[None]
-    known = {"position_ids": position_ids} if cache is None else {}  # the stock masks find packed sequences by them
-    segment = Segment(lm, 0, hidden, position_ids, cache, attention_mask, **known)
     if prompts is not None:
         prompts.enter(hidden, attention_mask, position_ids, cache)
+    known = {"position_ids": position_ids} if cache is None else {}  # the stock masks find packed sequences by them
+    segment = Segment(lm, 0, hidden, position_ids, cache, attention_mask, **known)
     for number, layer in enumerate(lm.layers[: lm.config.num_hidden_layers]):
         left = shortened.left_of(cache, number)
         if left is not None:

@@ -8,13 +8,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vtc_core.methods import Choice
 from vtc_core.stages import Stage
 from vtc_core.stages.schedule import Cut, checked_schedule
 from vtc_torch import verbs
 
 from . import ragged, shortened
 from .places import Visual
-from .ragged import Hidden, Row, Rows
+from .ragged import Hidden, Row
 from .running import Noted, attends, noting, seen
 from .segments import Segment
 from .shortened import Left
@@ -60,14 +61,18 @@ class Prompts:
 
     def ask(self, number: int, hidden: Hidden, segment: Segment) -> tuple[Float[Tensor, "batch left dim"], Segment]:
         """What goes on to layer `number`."""
-        stage, made = self.schedule[number], []
+        stage, made, unchanged = self.schedule[number], [], True
         for at in range(len(hidden)):
             row = self._rows.row(at)
             own = hidden[at, row.at]
-            made.append(self._asked(stage, number, at, row, own, segment) if len(row.visual) else (own, row.fields))
+            choice = self._asked(stage, number, at, row, own, segment) if len(row.visual) else None
+            if choice is None or row.keeps_all(choice):
+                made.append((own, row.fields))
+            else:
+                made.append(row.shortened(own, choice, stage.renumbers))
+                unchanged = False
         self.left[number] = [fields.origin[fields.visual] for _, fields in made]
-        lengths = [len(own) for own, _ in made]
-        if not stage.merges and lengths == self._rows.present.sum(1).tolist():
+        if unchanged:
             return hidden, segment
         hidden, rows = ragged.padded(made)
         self._rows, self._is_shorter = rows, True
@@ -80,7 +85,7 @@ class Prompts:
 
     def _asked(
         self, stage: Stage, number: int, at: int, row: Row, own: Float[Tensor, "length dim"], segment: Segment
-    ) -> tuple[Float[Tensor, "kept dim"], Rows]:
+    ) -> Choice:
         entered, layer = self._entered[at], self._lm.layers[number]
         (scheduled,) = (cut.kept for cut in self._cuts(len(entered.visual)) if cut.layer == number)
         noted = Noted(*(x[at, row.at] for x in self._noted[0])) if self._noted else None
@@ -90,8 +95,7 @@ class Prompts:
             running = seen(stage, row, own, prompt, rotation, noted or layer, self._lm.norm)
             with torch.autocast(own.device.type, enabled=False):
                 keep = min(scheduled, len(row.visual))
-                choice = stage.choose(verbs, running, keep, layer.self_attn.scaling, number)
-        return row.shortened(own, choice, stage.renumbers)
+                return stage.choose(verbs, running, keep, layer.self_attn.scaling, number)
 
     def _cuts(self, tokens: int) -> tuple[Cut, ...]:
         return checked_schedule(self._stages, self._lm.config.num_hidden_layers, tokens)
@@ -103,17 +107,17 @@ class Prompts:
 
 def _check(lm: Any, stages: Iterable[Stage], hidden: Hidden, attention_mask: Any, cache: Any) -> None:
     """ValueErrors for what a prompt cannot be shortened with."""
-    if attention_mask is not None and getattr(attention_mask, "shape", None) != hidden.shape[:2]:
-        found = getattr(attention_mask, "shape", None) or type(attention_mask).__name__
-        raise ValueError(f"stages take an attention_mask of shape {(*hidden.shape[:2],)} as the prompt, got {found}")
     if cache is not None:
         shortened.check(cache)
-        if cache.get_seq_length():
-            raise ValueError(
-                f"stages prune the pictures of a prompt that is given at once, to an empty cache; this one holds "
-                f"{cache.get_seq_length()} tokens already (chunked prefill, or a second turn with a new picture: give "
-                "the whole conversation again)"
-            )
+    if attention_mask is not None and getattr(attention_mask, "shape", None) != hidden.shape[:2]:
+        found = tuple(getattr(attention_mask, "shape", ())) or type(attention_mask).__name__
+        raise ValueError(f"stages take an attention_mask of shape {(*hidden.shape[:2],)} as the prompt, got {found}")
+    if cache is not None and cache.get_seq_length():
+        raise ValueError(
+            "stages prune the pictures of a prompt that is given at once, to an empty cache; this one holds "
+            f"{cache.get_seq_length()} tokens already (chunked prefill, or a second turn with a new picture: give the "
+            "whole conversation again)"
+        )
     implementation = lm.config._attn_implementation
     for stage in stages:
         if stage.weighs and implementation not in WEIGHING:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int, Num
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from vtc_core.methods import Choice
+from vtc_core.methods import Choice, copied
 from vtc_core.stages import EMPTY
 from vtc_torch.walk import mix
 
@@ -36,6 +36,11 @@ class Row(NamedTuple):
     at: Int[Tensor, "length"]  # where its tokens are in the padded row
     visual: Int[Tensor, "tokens"]  # where visual tokens are in the row
     fields: Rows  # without the axis `batch`
+
+    def keeps_all(self, choice: Choice) -> bool:
+        """Whether every visual token is copied to its own place."""
+        every = torch.arange(len(self.visual), device=choice.indices.device)
+        return torch.equal(choice.indices[0].long(), every) and bool(copied(choice).all())
 
     def shortened(
         self, hidden: Float[Tensor, "length dim"], choice: Choice, renumbers: bool
