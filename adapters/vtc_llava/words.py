@@ -106,16 +106,16 @@ class Words:
         """The number of the prompt that each picture is in."""
         prompts = self._prompts()
         there = (prompts.ids == getattr(self.handle.model.config, f"{kind}_token_id")).sum(1).tolist()
-        times = max(1, sum(fed) // max(1, sum(there)))  # before transformers 5.18 each beam brings its own pictures
-        ends = [0, *accumulate(count for count in there for _ in range(times))]
-        last = list(accumulate(fed))
+        times = max(1, sum(fed) // max(1, sum(there)))  # before transformers 5.18 pictures are repeated for each beam
+        ends, last = [0, *accumulate(there)], list(accumulate(fed[::times]))
         if not set(ends) <= {0, *last} or ends[-1] != last[-1]:
             name = {"image": "pictures", "video": "videos"}[kind]
             raise ValueError(
                 f"the prompts have {', '.join(map(str, there))} placeholders, and the {len(fed)} pruned {name} make "
-                f"{', '.join(map(str, fed))} tokens: each has to be in one prompt, as the patched processor writes it"
+                f"{', '.join(map(str, fed))} tokens: each has to be in one prompt, as the processor that was given to "
+                "vtc_llava.patch writes it"
             )
-        return [(bisect_left(ends, end) - 1) // times for end in last]
+        return [bisect_left(ends, end) - 1 for end in last for _ in range(times)]
 
     def _texts(self, rows: Sequence[int]) -> list[str]:
         prompts, config = self._prompts(), self.handle.model.config
