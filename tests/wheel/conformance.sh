@@ -1,0 +1,1 @@
+pytest -q --pyargs vtc_conformance --vtc-backend vtc_core -k s3

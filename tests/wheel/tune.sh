@@ -1,0 +1,1 @@
+vtc tune --samples 32 --methods vtc-cls --keep 72
