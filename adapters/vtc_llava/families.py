@@ -3,7 +3,7 @@
 from typing import Any
 
 from vtc_core.methods import Method
-from vtc_torch import loading, shuffled, towers
+from vtc_torch import loading, towers
 from vtc_torch.encoder import walk_of
 
 from . import internvl, llava, llava_next, llava_next_video, llava_onevision, video_llava, vipllava
@@ -56,5 +56,5 @@ def checked(family: Family, config: Any, keep: Any, total: Any, method: Method, 
             f"for families of one tile a picture, not for {config.model_type!r}"
         )
     size, made = towers.size_of_config(config.vision_config), loading.feature_layer(config)
-    walk_of(*size, chosen.keep or 1, method, made, shuffled.factor_of(config))
+    walk_of(*size, chosen.keep or 1, method, made, loading.shuffle_of(config))
     return Settings(chosen.keep, chosen.total, method, checked_stages(config, stages))

@@ -23,7 +23,7 @@ class Layout(NamedTuple):
 
     A fed token is one token of the encoder, or a blend of several (pooled frames, shrunken pictures). Token i of a tile
     of `tokens` has the number `tile * (1 + tokens) + 1 + i`; the CLS of that tile has that of i = -1. It is a patch,
-    or where pixels are shuffled (InternVL) a square of them that is scored and kept as one, see `vtc_torch.shuffled`.
+    or where pixels are shuffled (InternVL) a square of them that is scored and kept as one, see `vtc_core.shuffled`.
     """
 
     tiles: int  # tiles or frames that go through the encoder

@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vtc_core.methods import Choice, spelled
-from vtc_torch import Pruned, PrunedEncoder, shuffled
-from vtc_torch.loading import feature_layer
+from vtc_torch import Pruned, PrunedEncoder
+from vtc_torch.loading import feature_layer, shuffle_of
 from vtc_torch.progressive import ProgressiveWalk
 from vtc_torch.walk import Walk
 
@@ -87,9 +87,7 @@ class Handle:
         """A `vtc_torch.PrunedEncoder` with these settings around the tower of pictures, and the projector."""
         projector = self.model.model.multi_modal_projector
         config, method = self.model.config, self.settings.method
-        return PrunedEncoder(
-            self.tower(), self.keep or 1, method, feature_layer(config), projector, shuffled.factor_of(config)
-        )
+        return PrunedEncoder(self.tower(), self.keep or 1, method, feature_layer(config), projector, shuffle_of(config))
 
     @property
     def keep(self) -> int | None:
@@ -184,10 +182,13 @@ class Handle:
         kept = {} if self.last is None else {"last call": f"{len(self.last.scores)} tiles or frames encoded"}
         state = {"state": "patched" if self._patched else "undone"}
         method = {"budget": str(self.settings.budget), "method": spelled(self.settings.method)}
+        method |= {"stages": " ".join(map(spelled, self.settings.stages))} if self.settings.stages else {}
         return html_table(
             {"model": type(self.model).__name__, "tokens": f"{self.tokens} a tile", **method, **state, **kept}
         )
 
     def __repr__(self) -> str:
+        stages = " ".join(map(spelled, self.settings.stages))
         state = f"{self.settings.budget} of {self.tokens}, method={spelled(self.settings.method)!r}"
+        state += f", stages={stages!r}" if stages else ""
         return f"Handle({type(self.model).__name__}, {state if self._patched else 'undone'})"

@@ -1,6 +1,6 @@
 """The family `internvl`: InternVL (2.5, 3, 3.5) in transformers' form; pictures in tiles and a thumbnail, and videos.
 
-- Pixel shuffle makes one token of four patches: what competes are these, see `vtc_torch.shuffled`. `keep` counts them.
+- Pixel shuffle makes one token of four patches: what competes are these, see `vtc_core.shuffled`. `keep` counts them.
 - The thumbnail comes last, and shows the whole picture: with `total` it gets its part first, as a base tile does.
 - Text stands between the frames of a video ("Frame2: "), so that each has the same part of a `total`, to one token.
 - The stock model is given tiles in a row and not told whose they are. The patched processor says it: `image_sizes` has
@@ -90,7 +90,8 @@ class TilePlaceholders(Placeholders):
 
     def process_images(self, images: Any, **kwargs: Any) -> tuple[Any, list[str]]:
         inputs = self.processor.image_processor(images, **kwargs)
-        sizes = [_size(image) for image in make_flat_list_of_images(images)]
+        flat: Any = make_flat_list_of_images(images)
+        sizes = [_size(image) for image in flat]
         return inputs, [
             self._picture(inputs, *size, int(n)) for size, n in zip(sizes, inputs["num_patches"], strict=True)
         ]

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
+from vtc_core import shuffled
 from vtc_core.methods import Method, either
 from vtc_core.stages import Stage
-from vtc_torch import loading, shuffled, towers
+from vtc_torch import loading, towers
 from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 from vtc_torch.reading import read
@@ -83,7 +84,7 @@ def patch(
     handle: Any = None
     for name in dict.fromkeys(family.towers.values()):  # as they are now: a tower may be another than configured
         size = towers.size_of_tower(getattr(model.model, name), settings.method)
-        made, shuffle = loading.feature_layer(config), shuffled.factor_of(config)
+        made, shuffle = loading.feature_layer(config), loading.shuffle_of(config)
         walk = walk_of(*size, settings.keep or 1, settings.method, made, shuffle)
         layouts = family.layouts(config, processor.image_processor)
         handle = Handle(model, processor, family, settings, walk, shuffled.count(size.tokens, shuffle), layouts)
@@ -132,8 +133,10 @@ def _overrides(handle: Handle) -> Iterator[tuple[Any, str, Any]]:
     model, processor = handle.model, handle.processor
     family = handle.family
     placeholders = family.placeholders.of(processor, family.towers, handle.layouts, handle.settings)
-    yield from ((model.model, *override) for override in (family.features or Features)(handle).overrides())
-    yield from ((processor, *override) for override in placeholders.overrides())
+    for name, function in (family.features or Features)(handle).overrides():
+        yield model.model, name, function
+    for name, function in placeholders.overrides():
+        yield processor, name, function
     if handle.settings.stages:
         lm = model.model.language_model  # which accelerate's hooks call by the other name
         yield lm, "_old_forward" if hasattr(lm, "_hf_hook") else "forward", Decoding(handle).forward

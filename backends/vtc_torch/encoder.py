@@ -6,10 +6,10 @@ from typing import Any, SupportsIndex
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from vtc_core import checks
+from vtc_core import checks, shuffled
 from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of, refuse_without_prompt, spelled
 
-from . import held, loading, shuffled, towers
+from . import held, loading, towers
 from .configuration import read_config
 from .progressive import ProgressiveWalk
 from .verbs import Pruned
@@ -46,7 +46,7 @@ class PrunedEncoder(nn.Module):
         projector: what the features of the fed tokens go through, if anything; needed by methods that see projected
             tokens.
         shuffle: a token is a square of so many patches on a side, their features side by side (InternVL's pixel
-            shuffle: 2, which `from_pretrained` reads). Whole squares are scored and kept, see `shuffled`.
+            shuffle: 2, which `from_pretrained` reads). Whole squares are scored and kept, see `vtc_core.shuffled`.
 
     Raises:
         ValueError, TypeError: an argument that does not fit this encoder; a method that looks at CLS for an encoder
@@ -101,7 +101,7 @@ class PrunedEncoder(nn.Module):
         config = read_config(path_or_hub_id, **hub_kwargs)
         vision_config = loading.tower_config(config, path_or_hub_id, method_of(method))
         made = loading.feature_layer(config) if feature_layer is None else feature_layer
-        shuffle = shuffled.factor_of(config)
+        shuffle = loading.shuffle_of(config)
         walk_of(*towers.size_of_config(vision_config), keep, method, made, shuffle)
         found = held.check_tower(path_or_hub_id, config, **hub_kwargs)
         held.refuse_quantised(path_or_hub_id, found, project)

@@ -16,10 +16,9 @@ from transformers import (
     SiglipVisionModel,
 )
 
-from vtc_core import checkpoints
+from vtc_core import checkpoints, shuffled
 from vtc_core.methods import Method
 
-from . import shuffled
 from .reading import read
 from .towers import CLIP, INTERNVL, SIGLIP, refuse_progressive, refuse_without_cls, size_of_config
 
@@ -83,10 +82,15 @@ def feature_layer(config: Any) -> int | Sequence[int]:
     return getattr(config, "vision_feature_layer", getattr(config, "vision_feature_layers", -2))
 
 
+def shuffle_of(config: Any) -> int:
+    """Patches on the side of what a checkpoint feeds its projector as one token; 1 but for InternVL."""
+    return shuffled.factor_of(getattr(config, "downsample_ratio", None))
+
+
 def tokens_of(config: Any) -> int:
     """Of a tile, that a checkpoint feeds its projector, all kept: patches, or what pixel shuffle makes of them."""
     patches = size_of_config(getattr(config, "vision_config", config)).tokens
-    return shuffled.count(patches, shuffled.factor_of(config))
+    return shuffled.count(patches, shuffle_of(config))
 
 
 def read_tower(path_or_hub_id: str, vision_config: Any, **model_kwargs: Any) -> PreTrainedModel:

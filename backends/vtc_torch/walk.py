@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
 
+from vtc_core import shuffled
 from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import WHOLE
 
-from . import shuffled, towers, verbs, wrapping
+from . import towers, verbs, wrapping
 from .blocks import KEYS, QUERY, VALUES, Hidden, attention_of, call, finished, layers_of, normed, project
 from .notes import Notes
 from .verbs import gather
@@ -59,7 +60,7 @@ class Walk(NamedTuple):
     method: Method
     layers: tuple[int, ...]
     feature_layers: tuple[int, ...]  # numbers of hidden states; layer i makes hidden state i + 1
-    shuffle: int = 1  # a token is a square of so many patches on a side, see `shuffled`
+    shuffle: int = 1  # a token is a square of so many patches on a side, see `vtc_core.shuffled`
 
     @property
     def last(self) -> int:

@@ -1,5 +1,7 @@
 """InternVL: tiles in a row, tokens of four patches, a thumbnail that comes last, text between the frames of a video."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,11 +12,11 @@ from transformers import GotOcr2ImageProcessorPil, InternVLConfig
 
 import vtc_llava
 from vtc_core.methods import METHODS
+from vtc_core.shuffled import patches_of
 from vtc_llava.budget import Budget, candidate_groups, num_by_tile, num_visual_tokens
 from vtc_llava.geometry import frames, tiled
 from vtc_llava.internvl import layouts
 from vtc_torch import PrunedEncoder
-from vtc_torch.shuffled import squares
 
 from .families import FAMILIES, IMAGE, internvl
 from .prompts import clip, encoded, new_tokens, prompts
@@ -35,7 +37,7 @@ SIZES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 @example(size=(3000, 1))
 @example(size=(20, 20))
 def test_there_are_as_many_tiles_as_the_stock_processor_cuts(size):
-    pixels = GotOcr2ImageProcessorPil(size={"height": 448, "width": 448})
+    pixels: Any = GotOcr2ImageProcessorPil(size={"height": 448, "width": 448})
     layout = layouts(InternVLConfig(), pixels)["image"](*size)
     assert layout.tiles == pixels.get_number_of_image_patches(*size, {"crop_to_patches": True})
     assert len(layout.tile) == 256 * layout.tiles
@@ -46,7 +48,7 @@ def test_there_are_as_many_tiles_as_the_stock_processor_cuts(size):
 def test_tiles_are_numbered_in_the_order_in_which_the_stock_processor_cuts_them():
     """48 x 72 pixels in six colours are 2 x 3 tiles, then the thumbnail."""
     colours = np.arange(6, dtype=np.uint8).reshape(2, 3).repeat(24, 0).repeat(24, 1)
-    pixels = GotOcr2ImageProcessorPil(size={"height": 24, "width": 24}, max_patches=6, do_normalize=False)
+    pixels: Any = GotOcr2ImageProcessorPil(size={"height": 24, "width": 24}, max_patches=6, do_normalize=False)
     made = pixels(np.stack([colours] * 3, -1), crop_to_patches=True, do_rescale=False, return_tensors="np")
     assert [np.unique(tile).tolist() for tile in made["pixel_values"][:6]] == [[n] for n in range(6)]
     layout = tiled(2, 3, side=3)
@@ -142,7 +144,7 @@ def test_what_is_fed_is_what_the_weights_say_of_the_stock_features(method, budge
     inputs = encoded(processor, prompts(FAMILIES["internvl"])["picture and video"])
     with torch.no_grad():
         states = model.model.vision_tower(inputs["pixel_values"]).last_hidden_state[:, 1:]
-        features = states[:, squares(6, 2)].flatten(2)  # tiles tokens 4*dim
+        features = states[:, patches_of(torch.arange(9), 6, 2)].flatten(2)  # tiles tokens 4*dim
         with vtc_llava.patch(model, processor, **budget, method=method) as handle:
             inputs = encoded(processor, prompts(FAMILIES["internvl"])["picture and video"])
             output = model.model.get_image_features(inputs["pixel_values"], inputs["image_sizes"])

@@ -1,5 +1,7 @@
 """InternViT: norms of queries and keys, scaled layers, a last norm; and tokens that are squares of patches."""
 
+from typing import Any
+
 import pytest
 import torch
 from small_models import make_internvl, pixels, same
@@ -7,10 +9,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.internvl.modeling_internvl import InternVLModel
 
 from vtc_core.methods import METHODS, FeatureNorm, Received, VtcCls
+from vtc_core.shuffled import factor_of, patches_of
 from vtc_torch import PrunedEncoder, pack
-from vtc_torch.shuffled import factor_of, squares
 
 from .eager import check, check_rows, eager_of
+
+
+def squares(side: int, factor: int) -> torch.Tensor:
+    return patches_of(torch.arange((side // factor) ** 2), side, factor)
+
 
 FORMS = {
     "as in InternVL3-1B": {},
@@ -44,7 +51,7 @@ def test_rows_are_independent_and_an_empty_batch_works():
 
 
 def test_a_hook_on_queries_after_their_norm_is_listened_to():
-    tower = make_internvl(use_qk_norm=True)
+    tower: Any = make_internvl(use_qk_norm=True)
     tower.encoder.layer[2].attention.q_norm.register_forward_hook(lambda module, inputs, output: output / 2)
     check(PrunedEncoder(tower, 7), pixels(tower))
 
@@ -136,4 +143,4 @@ def test_refusals():
     with pytest.raises(ValueError, match=r"image_size must be a height and a width that are equal, got \[24, 32\]"):
         PrunedEncoder(oblong, 4)
     with pytest.raises(ValueError, match=r"downsample_ratio must be 1 over a whole number, got 0.4"):
-        factor_of(type("Config", (), {"downsample_ratio": 0.4})())
+        factor_of(0.4)
