@@ -1,11 +1,13 @@
 """What a patch saves in the language model: estimated from configurations, nothing is run."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 import torch
 
 from vtc_core.methods import Method, spelled
+from vtc_core.stages import Stage, checked_schedule
 from vtc_torch.towers import size_of_config
 
 from .budget import Budget, num_visual_tokens
@@ -27,6 +29,10 @@ class Description(NamedTuple):
     flops_after: int
     cache_before: int  # bytes
     cache_after: int
+    tokens_by_layer: tuple[
+        int, ...
+    ]  # of the language model, after; at most, where that depends on the picture
+    stages: tuple[Stage, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join(f"{name:<14}{value}" for name, value in self._lines().items())
@@ -44,9 +50,16 @@ class Description(NamedTuple):
             "tower": self.tower,
             "method": spelled(self.method) + (f", layers {self.layers}" if self.layers else ""),
             "tokens": f"{self.tokens_before} -> {self.tokens_after} ({self.budget})",
+            **({"stages": self._stages()} if self.stages else {}),
             "prefill": saved(self.flops_before, self.flops_after, "FLOPs"),
             "KV cache": saved(self.cache_before, self.cache_after, "bytes"),
         }
+
+    def _stages(self) -> str:
+        by_layer = self.tokens_by_layer
+        cuts = [number for number in range(1, len(by_layer)) if by_layer[number] < by_layer[number - 1]]
+        left = ", ".join(f"{by_layer[number]} from layer {number} on" for number in cuts)
+        return f"{left or 'all stay'} ({' '.join(map(spelled, self.stages))})"
 
 
 def html_table(lines: dict[str, str]) -> str:
@@ -99,11 +112,14 @@ def describe(
         FLOPs = L * (2 n (2 D H d + 2 D G d + 3 D M) + 2 n (n + 1) H d)     projections and gated MLP; causal attention
         bytes = 2 L G d n * (bytes of a number)                             keys and values
 
-    A multiply-add is two FLOPs; softmax, norms and the vocabulary's projection are left out. Attention between visual
+    With stages, the sum over layers of as many tokens as are left there; what a stage itself computes is left out. A
+    multiply-add is two FLOPs; softmax, norms and the vocabulary's projection are left out. Attention between visual
     tokens and a text of t tokens is left out too: 4 n t H d a layer more before, and after.
     """
     language = decoder(config.get_text_config())
     before, after = len(layout.tile), num_visual_tokens(layout, settings.budget)
+    by_layer = tokens_by_layer(settings.stages, language.layers, after)
+    of_layer = language._replace(layers=1)
     tower = config.vision_config
     tokens = size_of_config(tower).tokens
     return Description(
@@ -115,10 +131,20 @@ def describe(
         tokens_before=before,
         tokens_after=after,
         flops_before=language.flops(before),
-        flops_after=language.flops(after),
+        flops_after=sum(map(of_layer.flops, by_layer)),
         cache_before=language.cached(before) * dtype.itemsize,
-        cache_after=language.cached(after) * dtype.itemsize,
+        cache_after=sum(map(of_layer.cached, by_layer)) * dtype.itemsize,
+        tokens_by_layer=by_layer,
+        stages=settings.stages,
     )
+
+
+def tokens_by_layer(stages: Sequence[Stage], depth: int, tokens: int) -> tuple[int, ...]:
+    """Visual tokens in each of `depth` layers, of `tokens` that enter."""
+    lengths = [tokens] * depth
+    for cut in checked_schedule(stages, depth, tokens):
+        lengths[cut.layer :] = [cut.kept] * (depth - cut.layer)
+    return tuple(lengths)
 
 
 def _short(number: int) -> str:
