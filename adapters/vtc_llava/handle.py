@@ -140,17 +140,20 @@ class Handle:
         layout = self.layouts["image"](height, width) if frames is None else self.layouts["video"](frames)
         return describe(self.model.config, self.model.dtype, layout, self.settings, self.walk.layers)
 
-    def show(self, image: Any = None, *, video: Any = None, title: str | None = None) -> Any:
+    def show(
+        self, image: Any = None, *, video: Any = None, title: str | None = None, prompt: str | None = None
+    ) -> Any:
         """A matplotlib figure: a picture as encoded, its kept and merged patches, the scores that chose them.
 
         The vision tower is run as it is now, the language model is not; `last` and `weights` are of this picture then.
 
         Args:
             image: a picture, or where its file is; or `video` instead: frames, as the processor takes them.
+            prompt: the words that come with it, for a method that reads them.
         """
         from .showing import shown_by_model  # matplotlib takes its time, and serving does without
 
-        shown = shown_by_model(self, image, video)
+        shown = shown_by_model(self, image, video, prompt)
         return shown.figure(title or f"{shown.fed} of {shown.tokens} visual tokens ({spelled(self.settings.method)})")
 
     def install(self, overrides: list[tuple[Any, str, Any]]) -> None:

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from PIL import Image
 
-from vtc_core.methods import method_of
+from vtc_core.methods import method_of, refuse_without_prompt
 from vtc_pictures import read_file
 from vtc_torch import Pruned, PrunedEncoder, held, loading
 from vtc_torch.configuration import read_config
@@ -20,6 +20,7 @@ from .drawing import Canvas, Drawing, Kept, Picture, joined, kept_figure, scores
 from .families import FAMILIES, checked
 from .geometry import Layout
 from .geometry import one_tile as layout_of_one_tile
+from .words import prompted
 
 
 class Shown(NamedTuple):
@@ -40,6 +41,7 @@ def shown_by_tower(
 ) -> Shown:
     """As `vtc_llava.show`, before it is drawn."""
     method, budgeted = method_of(method or "vtc-cls"), budget(keep, total)
+    refuse_without_prompt(method, "it is shown a picture alone")
     hub = loading.hub_kwargs(model_kwargs)
     config = read_config(source, **hub)
     family = FAMILIES.get(config.model_type)
@@ -74,17 +76,21 @@ def shown_by_tower(
 
 
 @torch.no_grad()
-def shown_by_model(handle: Any, image: Any, video: Any) -> Shown:
+def shown_by_model(handle: Any, image: Any, video: Any, prompt: str | None = None) -> Shown:
     """What a patched model keeps of a picture or of a video's frames; the language model is not run."""
     if (image is None) == (video is None):
         raise TypeError("exactly one of image and video is needed")
+    if prompt is None:
+        refuse_without_prompt(handle.settings.method, 'prompt is None: give prompt="what is asked"')
     processor, model = handle.processor, handle.model
     kind = "image" if video is None else "video"
     of_kind = getattr(processor, f"{kind}_processor")
     given = {"images": [_opened(image)]} if video is None else {"videos": [video]}
-    inputs = processor(text=getattr(processor, f"{kind}_token"), **given, return_tensors="pt").to(model.dtype)
+    text = f"{getattr(processor, f'{kind}_token')} {prompt or ''}".rstrip()
+    inputs = processor(text=text, **given, return_tensors="pt").to(model.dtype)
     kind = kind if kind in handle.family.towers else "image"  # InternVL's frames are tiles
-    getattr(model.model, f"get_{kind}_features")(**inputs)
+    with prompted(handle, inputs["input_ids"]):
+        getattr(model.model, f"get_{kind}_features")(**inputs)
     layout, weights = handle.seen[kind][0], handle.weights(0)
     canvas = _canvas(_tiles(_pixels(inputs), layout), handle.last, weights, layout, of_kind)
     return Shown(canvas, scores_label(handle.settings.method, handle.walk.layers), len(weights), len(layout.tile))

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
 import vtc_tiny
-from vtc_core.methods import Method, VtcCls, method_of, spelled
+from vtc_core.methods import Method, VtcCls, method_of, refuse_without_prompt, spelled
 from vtc_onnx import Report, export_folder
 
 from . import libraries
@@ -81,6 +81,7 @@ def build(
     from . import language  # and with it torch, which serving does not need
 
     source, method = str(source), method_of(method)
+    refuse_without_prompt(method, "the page encodes a picture before anything is asked")
     check_place(out, overwrite)
     out = out.resolve()  # what a link leads to is replaced, not the link
     libraries.find_npm()
