@@ -1,7 +1,7 @@
 """`vtc ask`: one question about one picture, and what it cost."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +10,7 @@ import typer
 from PIL import Image
 
 from vtc_core.methods import Method
+from vtc_core.stages import Stage
 from vtc_pictures import visible
 
 from . import answering, models, progress
@@ -23,14 +24,15 @@ def run(
     *,
     keep: int | None,
     total: int | None,
+    stages: Sequence[Stage],
     max_new_tokens: int,
     device: str,
     dtype: str,
 ) -> None:
     """Print the answer, the tokens spent, and the seconds of encoder and language model."""
     place = models.pick_device(device)
-    plan = models.plan(model, keep, method)
-    llava, processor, prompt = models.load_llava(plan, keep, total, question, place, dtype)
+    plan = models.plan(model, keep, method, all_tokens=bool(stages) and total is None)
+    llava, processor, prompt = models.load_llava(plan, keep, total, question, place, dtype, stages)
     with progress.without_chatter(), progress.waiting("answering"):
         inputs = answering.fed(llava, processor, [picture], [prompt])
         with stopwatch(llava) as seconds:
@@ -38,6 +40,8 @@ def run(
     typer.echo(visible(answering.words(processor, ids)[0]))
     cost = llava.vtc.describe(*picture.size)
     typer.echo(plan.spent(cost.tokens_after, cost.tokens_before, total))
+    if stages:
+        typer.echo(f"language model: {cost.left}")
     spent = ", ".join(f"{part} {seconds[part]:.3f} s" for part in ("encoder", "language model"))
     typer.echo(f"{spent} ({ids.shape[1]} new tokens; {place.type}, {str(llava.dtype).removeprefix('torch.')})")
 

@@ -1,6 +1,6 @@
 """What `--model`, `--keep`, `--layers` and `--device` mean: a checkpoint that loads, and numbers that fit it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +9,7 @@ import torch
 
 import vtc_tiny
 from vtc_core.methods import Method, VtcCls
+from vtc_core.stages import Stage
 from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 from vtc_torch.loading import feature_layer, tower_config
@@ -40,19 +41,27 @@ class Plan(NamedTuple):
         return f"{fed} of {tokens} visual tokens ({asked})"
 
 
-def plan(model: str | None, keep: int | None, method: Method = VtcCls()) -> Plan:  # noqa: B008
-    """Find the checkpoint and check the numbers against its config, before any weights are read."""
+def plan(
+    model: str | None,
+    keep: int | None,
+    method: Method = VtcCls(),  # noqa: B008
+    all_tokens: bool = False,
+) -> Plan:
+    """Find the checkpoint and check the numbers against its config, before any weights are read.
+
+    `all_tokens`: where `keep` is left out, instead of one in nine.
+    """
     source = find(model)
     with refusing(source):
         config = read_config(source)
         tokens, depth = size_of_config(tower_config(config, source))
-    kept = max(1, round(tokens / SHARE)) if keep is None else keep
+    kept = (tokens if all_tokens else max(1, round(tokens / SHARE))) if keep is None else keep
     try:
         tower_config(config, source, method)
         walk_of(tokens, depth, kept, method, feature_layer(config))
     except (ValueError, TypeError) as error:
         raise BadUsage(str(error)) from error
-    why = f" (1/{SHARE}, as --keep is not given)" if keep is None else ""
+    why = f" (1/{SHARE}, as --keep is not given)" if keep is None and not all_tokens else ""
     name = "the embedded model" if model is None else Path(model).name
     return Plan(source, name, tokens, kept, method, config, f"{kept} of {tokens} visual tokens{why}")
 
@@ -117,11 +126,12 @@ def refusing(source: str) -> Iterator[None]:
         raise BadUsage(f"--model {source} cannot be loaded: {reason(error)}") from error
 
 
-def budgeted(plan: Plan, keep: int | None, total: int | None) -> dict[str, Any]:
-    """`keep` or `total`, and `method`, of a LLaVA; `keep` is what was asked for, to refuse both."""
+def budgeted(plan: Plan, keep: int | None, total: int | None, stages: Sequence[Stage] = ()) -> dict[str, Any]:
+    """`keep` or `total`, `method` and `stages` of a LLaVA; `keep` is what was asked for, to refuse both."""
     from vtc_llava.families import family_of, settings_of
 
     given: dict[str, Any] = {"keep": plan.keep if total is None else keep, "total": total, "method": plan.method}
+    given["stages"] = stages
     with refusing(plan.source):
         family_of(plan.config, plan.source)
     try:
@@ -132,7 +142,13 @@ def budgeted(plan: Plan, keep: int | None, total: int | None) -> dict[str, Any]:
 
 
 def load_llava(
-    plan: Plan, keep: int | None, total: int | None, question: str, device: torch.device, dtype: str
+    plan: Plan,
+    keep: int | None,
+    total: int | None,
+    question: str,
+    device: torch.device,
+    dtype: str,
+    stages: Sequence[Stage] = (),
 ) -> tuple[Any, Any, str]:
     """The (model, processor) of a plan, patched with its `keep`, or with `total` where that is given, on the device.
 
@@ -145,7 +161,7 @@ def load_llava(
     from . import prompts
     from .generation import check_endings
 
-    given = budgeted(plan, keep, total)
+    given = budgeted(plan, keep, total, stages)
     with loading(plan.source):
         family = family_of(plan.config, plan.source)
         reading.check_weights(family, plan.source, plan.config)

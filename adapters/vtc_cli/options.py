@@ -10,6 +10,7 @@ from .errors import BadUsage
 
 if TYPE_CHECKING:
     from vtc_core.methods import Method as Chosen
+    from vtc_core.stages import Stage as Staged
 
 Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture: PNG, JPEG, WebP, ...", show_default=False)]
 Model = Annotated[
@@ -40,6 +41,16 @@ Method = Annotated[
         show_default=False,
     ),
 ]
+Stage = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--stage",
+        metavar="NAME[:KEY=VALUE,...]",
+        help="More tokens are dropped inside the language model, such as fastv:layer=2,keep=0.5; may be repeated. "
+        "Without --keep all tokens get there.",
+        show_default=False,
+    ),
+]
 Layers = Annotated[
     int | None,
     typer.Option(metavar="K", help="Of vtc-cls: how many encoder layers score the tokens, 3.", show_default=False),
@@ -54,6 +65,16 @@ Address = Annotated[
 ]
 Workers = Annotated[int, typer.Option(min=1, metavar="N", help="Processes that do the work, with --engine ray.")]
 Debug = Annotated[bool, typer.Option("--debug", help="With an error, show where it comes from.")]
+
+
+def stages_of(stages: list[str] | None) -> "tuple[Staged, ...]":
+    """What --stage says, each time."""
+    from vtc_core.stages import stage_of
+
+    try:
+        return tuple(map(stage_of, stages or ()))
+    except (TypeError, ValueError) as error:
+        raise BadUsage(str(error)) from error
 
 
 def check_installed(extra: str, *modules: str) -> None:

@@ -29,9 +29,7 @@ class Description(NamedTuple):
     flops_after: int
     cache_before: int  # bytes
     cache_after: int
-    tokens_by_layer: tuple[
-        int, ...
-    ]  # of the language model, after; at most, where that depends on the picture
+    tokens_by_layer: tuple[int, ...]  # of the language model, after; at most, where that depends on the picture
     stages: tuple[Stage, ...] = ()
 
     def __str__(self) -> str:
@@ -50,16 +48,17 @@ class Description(NamedTuple):
             "tower": self.tower,
             "method": spelled(self.method) + (f", layers {self.layers}" if self.layers else ""),
             "tokens": f"{self.tokens_before} -> {self.tokens_after} ({self.budget})",
-            **({"stages": self._stages()} if self.stages else {}),
+            **({"stages": f"{self.left} ({' '.join(map(spelled, self.stages))})"} if self.stages else {}),
             "prefill": saved(self.flops_before, self.flops_after, "FLOPs"),
             "KV cache": saved(self.cache_before, self.cache_after, "bytes"),
         }
 
-    def _stages(self) -> str:
+    @property
+    def left(self) -> str:
+        """What stages leave of the visual tokens, in words."""
         by_layer = self.tokens_by_layer
         cuts = [number for number in range(1, len(by_layer)) if by_layer[number] < by_layer[number - 1]]
-        left = ", ".join(f"{by_layer[number]} from layer {number} on" for number in cuts)
-        return f"{left or 'all stay'} ({' '.join(map(spelled, self.stages))})"
+        return ", ".join(f"{by_layer[number]} from layer {number} on" for number in cuts) or "all stay"
 
 
 def html_table(lines: dict[str, str]) -> str:

@@ -178,3 +178,16 @@ def test_the_stopwatch_splits_all_of_the_time_and_leaves_no_hook(photo: Path, me
         assert 0 < min(seconds.values()) < max(seconds.values()) < time.perf_counter() - begin
         assert not handle.encoder._forward_pre_hooks
         assert not model.model.multi_modal_projector._forward_hooks
+
+
+def test_stages_drop_more_in_the_language_model(vtc: Vtc, photo: Path, checkpoint: Path):
+    asked = ("ask", photo, "how many red ?", "--model", checkpoint, "--max-new-tokens", 4)
+    result = vtc(*asked, "--stage", "fastv:layer=1,keep=0.25")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[1:3] == ["36 of 36 visual tokens", "language model: 9 from layer 1 on"]
+    result = vtc(*asked, "--keep", 12, "--stage", "fastv:layer=1,keep=0.5")
+    assert result.stdout.splitlines()[1:3] == ["12 of 36 visual tokens", "language model: 6 from layer 1 on"]
+    result = vtc(*asked, "--stage", "fastv:layer=2")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("vtc: a stage must cut before a layer in [1, 1] of a language model of 2 layers")
+    assert vtc(*asked, "--stage", "slowv").exit_code == 2

@@ -93,7 +93,7 @@ def test_prefill_and_later_steps_are_those_of_a_decoder_that_masks(pair, stages,
 @pytest.mark.parametrize("stages", SETS, ids=names)
 def test_beams_have_the_scores_of_a_decoder_that_masks(pair, stages):
     model, processor = pair
-    inputs = asked(processor, "several pictures")
+    inputs = asked(processor, "batch")  # transformers 5.16 mixes up several pictures of a prompt in beams
     embeds = entering(model, inputs)
     with vtc_llava.patch(model, processor, stages=stages):
         out = model.generate(

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..errors import BadUsage
-from ..options import Debug, Image, Keep, Layers, Method, Model, Reduce, Total, method_of
+from ..options import Debug, Image, Keep, Layers, Method, Model, Reduce, Stage, Total, method_of, stages_of
 from ..progress import waiting
 
 
@@ -18,6 +18,7 @@ def ask(
     method: Method = None,
     layers: Layers = None,
     reduce: Reduce = None,
+    stage: Stage = None,
     max_new_tokens: Annotated[int, typer.Option(min=1, metavar="N", help="Longest answer, in tokens.")] = 64,
     device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="auto: cuda where there is one.")] = "auto",
     dtype: Annotated[
@@ -31,7 +32,7 @@ def ask(
     """
     if not question.strip() or "<image>" in question:
         raise BadUsage(f"QUESTION must be words; <image> is put before them by itself, got {question!r}")
-    chosen = method_of(method, layers, reduce)
+    chosen, stages = method_of(method, layers, reduce), stages_of(stage)
     from ..pictures import open_picture
 
     picture = open_picture(image)
@@ -45,6 +46,7 @@ def ask(
         chosen,
         keep=keep,
         total=total,
+        stages=stages,
         max_new_tokens=max_new_tokens,
         device=device,
         dtype=dtype,
