@@ -10,7 +10,7 @@ from .test_ask import Vtc
 
 WITHOUT_CLS = (
     *("received", "grid", "random", "norm", "hiprune", "vflowopt", "divprune", "catp", "gprune", "tome", "aim"),
-    *("centerclip", "pact", "dart"),
+    *("centerclip", "pact", "dart", "mmtok", "catp-text", "cdpruner", "trim"),
 )
 
 

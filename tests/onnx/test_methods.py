@@ -7,12 +7,12 @@ from small_models import clip_config, make_llava, pixels
 
 import vtc_core
 import vtc_onnx
-from vtc_core.methods import METHODS, Seen, combine, method_of
+from vtc_core.methods import METHODS, Seen, combine, method_of, reads_prompt
 from vtc_onnx import loops, methods, operators
 from vtc_torch import PrunedEncoder as TorchEncoder
 
 TOKENS, DEFAULT = 16, 5
-EXPORTED = [name for name in METHODS if name not in methods.NONE]
+EXPORTED = [name for name, kind in METHODS.items() if name not in methods.NONE and not reads_prompt(kind)]
 FEWER = {"vtc-cls": "vtc-cls:layers=2", "received": "received:layers=2"}  # the tower has two useful layers
 
 

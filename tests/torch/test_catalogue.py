@@ -10,7 +10,7 @@ from small_models import make_siglip, make_tower, pixels
 from torch import Tensor, nn
 
 import vtc_torch
-from vtc_core.methods import METHODS, Choice, Method, copied
+from vtc_core.methods import METHODS, Choice, Method, copied, reads_prompt
 from vtc_core.methods.method import OF_CLS, WHOLE
 from vtc_torch import PrunedEncoder, gather
 
@@ -18,7 +18,8 @@ from .eager import FEATURE_TOLERANCE, check_rows, eager_of
 from .seeing import Sees
 from .shapes import Maps, Shapes, Waits
 
-WALKED = [name for name, kind in METHODS.items() if not kind.progressive]  # the others drop tokens on their way
+# The others drop tokens on their way, or read a prompt.
+WALKED = [name for name, kind in METHODS.items() if not kind.progressive and not reads_prompt(kind)]
 SELECTIONS = [name for name in WALKED if not METHODS[name].merges]
 MERGES = [name for name in WALKED if METHODS[name].merges]
 # Formulas that compare all tokens with each other: how many maps of them live at once while one is made of another.
