@@ -23,6 +23,7 @@ from vtc_bench.costs import GEOMETRIES, Geometry
 from vtc_bench.machine import machine
 from vtc_bench.timing import Clock, interleaved, ratio, spread, wall
 from vtc_core.methods import METHODS, VtcCls
+from vtc_core.methods.method import reads_prompt
 from vtc_torch import Pruned, PrunedEncoder, gather
 
 TOY = Geometry(tokens=64, dim=64, mlp=128, depth=4, heads=4, patch=4)
@@ -84,6 +85,8 @@ def every_method(g: Geometry, device: str, dtype: torch.dtype, batch: int, keep:
     tower, pixel_values = torch_encoder.tower(g, **where), torch_encoder.pixels(g, batch, **where)
     runs = {torch_encoder.WHOLE: torch_encoder.without_gradients(partial(torch_encoder.whole, tower, pixel_values))}
     for name, kind in METHODS.items():
+        if reads_prompt(kind):
+            continue  # an encoder alone has none
         runs[name] = torch_encoder.without_gradients(partial(torch_encoder.pruned(tower, keep, kind()), pixel_values))
     out: dict[str, Any] = {}
     if device == "cuda":

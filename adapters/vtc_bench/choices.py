@@ -13,12 +13,14 @@ from torch.utils._pytree import tree_leaves
 
 import vtc_torch
 from vtc_core.methods import Method, Seen, spelled
-from vtc_core.methods.method import ATTENTION
+from vtc_core.methods.method import ATTENTION, OF_PROMPT
 
 from .costs import Geometry
 from .torch_encoder import without_gradients
 
 LANGUAGE = 4096  # dim of a 7B language model, and of projected tokens
+EMBED = 768  # of CLIP ViT-L's joint space
+WORDS = 16  # of a prompt
 
 
 class Memory(NamedTuple):
@@ -34,10 +36,12 @@ def seen(g: Geometry, batch: int, method: Method) -> Seen:
     layers = len(method.layers_seen(g.depth, -2))
     shapes = {"keys": (g.heads, g.dim // g.heads), "projected": (LANGUAGE,)}
     shapes |= dict.fromkeys(("features", "cls_feature"), (g.dim,)) | dict.fromkeys(ATTENTION, (layers,))
+    shapes |= {"text": (LANGUAGE,), "image_embeds": (EMBED,), "text_embeds": (EMBED,)}
 
-    def field(name: str) -> Float[Tensor, "batch tokens *more"]:
-        made = torch.randn(batch, g.tokens, *shapes[name], generator=generator)
-        return made.softmax(1) if name in ATTENTION and name != "cls_logits" else made
+    def field(name: str) -> Float[Tensor, "batch some *more"]:
+        count = WORDS if name in OF_PROMPT else g.tokens
+        drawn = torch.randn(batch, count, *shapes[name], generator=generator)
+        return drawn.softmax(1) if name in ATTENTION and name != "cls_logits" else drawn
 
     numbers = torch.arange(g.tokens)
     side = g.image_size // g.patch
@@ -71,11 +75,11 @@ class _Watched(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         given = {x.untyped_storage().data_ptr() for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)}
-        made = func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
         self._alive = {key: held for key, held in self._alive.items() if not held[0].expired()}
-        for x in tree_leaves(made):
+        for x in tree_leaves(result):
             if isinstance(x, Tensor) and (key := x.untyped_storage().data_ptr()) not in given:  # else a view
                 self._alive[key] = StorageWeakRef(x.untyped_storage()), x.untyped_storage().nbytes()
         sizes = [size for _, size in self._alive.values()]
         self.largest, self.peak = max([self.largest, *sizes]), max(self.peak, sum(sizes))
-        return made
+        return result

@@ -43,9 +43,9 @@ class Whole(nn.Module):
 
 
 def float32_runs(g: Geometry, batch: int, keep: int, method: Method) -> dict[str, Callable[[], Any]]:
-    made = runs(g, keep, method, names=(PRUNED, WHOLE))
+    named = runs(g, keep, method, names=(PRUNED, WHOLE))
     pixels = torch_encoder.pixels(g, batch).numpy()
-    return {name: partial(run, pixels) for name, run in made.items()}
+    return {name: partial(run, pixels) for name, run in named.items()}
 
 
 def runs(
@@ -57,18 +57,18 @@ def runs(
 ) -> dict[str, Callable[[np.ndarray], Any]]:
     """Name to what makes features of pixels; the pruned one returns `Pruned`. Files are gone once they are open."""
     tower = torch_encoder.tower(g, "eager")
-    made: dict[str, Callable[[np.ndarray], Any]] = {}
+    named: dict[str, Callable[[np.ndarray], Any]] = {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "encoder.onnx")
         for name in names:
             if name == PRUNED:
                 encoder = torch_encoder.pruned(tower, keep, method)
                 vtc_onnx.export(encoder, path, quantize=quantize, overwrite=True)
-                made[name] = vtc_onnx.PrunedEncoder(path)
+                named[name] = vtc_onnx.PrunedEncoder(path)
             else:
                 session = whole(g, tower, name == WHOLE, quantize, Path(folder))
-                made[name] = partial(_features, session)
-    return made
+                named[name] = partial(_features, session)
+    return named
 
 
 def whole(

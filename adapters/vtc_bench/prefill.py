@@ -74,7 +74,7 @@ def runs(
             token = language(input_ids=token, past_key_values=seen.past_key_values).logits.argmax(-1)
         seen.past_key_values.crop(-STEPS)  # for the next round
 
-    made: dict[str, Callable[[], Any]] = {}
+    named: dict[str, Callable[[], Any]] = {}
     for count, encode in (
         (keep, lambda: encoders[torch_encoder.PRUNED]().features),
         (g.tokens, encoders[torch_encoder.WHOLE]),
@@ -82,10 +82,10 @@ def runs(
         with torch.no_grad():
             tokens = encode()
             seen = first_token(tokens)
-        made[f"{PREFILL}, {count}"] = partial(first_token, tokens)
-        made[f"{END_TO_END}, {count}"] = lambda encode=encode: first_token(encode())
-        made[f"{DECODE}, {count}"] = partial(decode, seen)
-    return {name: torch_encoder.without_gradients(run) for name, run in made.items()}
+        named[f"{PREFILL}, {count}"] = partial(first_token, tokens)
+        named[f"{END_TO_END}, {count}"] = lambda encode=encode: first_token(encode())
+        named[f"{DECODE}, {count}"] = partial(decode, seen)
+    return {name: torch_encoder.without_gradients(run) for name, run in named.items()}
 
 
 def floors(g: Geometry, config: PreTrainedConfig, keep: int, method: Method) -> dict[str, float]:
@@ -98,8 +98,8 @@ def floors(g: Geometry, config: PreTrainedConfig, keep: int, method: Method) -> 
 def to_first_token(g: Geometry, config: PreTrainedConfig, keep: int, method: Method) -> int:
     """Encoder, projector and language model of a picture of which `keep` tokens are fed."""
     seen = g.tokens * g.projection(config.hidden_size) if "projected" in method.needs else 0
-    made = keep * g.projection(config.hidden_size) if method.merges_projected else 0  # these are there already
-    return costs.pruned(g, keep, method) + seen - made + after_encoder(g, config, keep)
+    projecting = keep * g.projection(config.hidden_size) if method.merges_projected else 0  # these are there already
+    return costs.pruned(g, keep, method) + seen - projecting + after_encoder(g, config, keep)
 
 
 def after_encoder(g: Geometry, config: PreTrainedConfig, tokens: int) -> int:

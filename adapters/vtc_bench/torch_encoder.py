@@ -32,9 +32,9 @@ def clip_config(g: Geometry) -> CLIPVisionConfig:
 def tower(g: Geometry, attention: str = "sdpa", device: str = "cpu", dtype: torch.dtype = torch.float32) -> Any:
     """A `CLIPVisionModel` in eval mode; the same random weights at every call."""
     torch.manual_seed(0)
-    made: Any = CLIPVisionModel._from_config(clip_config(g), attn_implementation=attention, dtype=torch.float32)
-    assert made.config._attn_implementation == attention
-    return made.eval().to(device, dtype)
+    model: Any = CLIPVisionModel._from_config(clip_config(g), attn_implementation=attention, dtype=torch.float32)
+    assert model.config._attn_implementation == attention
+    return model.eval().to(device, dtype)
 
 
 def pixels(g: Geometry, batch: int, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
@@ -83,18 +83,18 @@ def runs(
     """
     only = names(method) if only is None else only
     where: dict[str, Any] = {"device": str(pixel_values.device), "dtype": pixel_values.dtype}
-    made: dict[str, Callable[[], Any]] = {}
+    named: dict[str, Callable[[], Any]] = {}
     sdpa: Any = tower(g, **where) if {PRUNED, WHOLE} & set(only) else None
     if PRUNED in only:
-        made[PRUNED] = partial(pruned(sdpa, keep, method, projector), pixel_values)
+        named[PRUNED] = partial(pruned(sdpa, keep, method, projector), pixel_values)
     if WHOLE in only:
         features = partial(whole, sdpa, pixel_values)
-        made[WHOLE] = (lambda: projector(features())) if projector else features
+        named[WHOLE] = (lambda: projector(features())) if projector else features
     if USUAL in only and isinstance(method, VtcCls):
         eager = tower(g, "eager", **where)
         numbers = pruned(eager, keep, method).layers
-        made[USUAL] = partial(usual_way, eager, pixel_values, keep, numbers, method.reduce)
-    return {name: without_gradients(run) for name, run in made.items()}
+        named[USUAL] = partial(usual_way, eager, pixel_values, keep, numbers, method.reduce)
+    return {name: without_gradients(run) for name, run in named.items()}
 
 
 def float32_runs(g: Geometry, batch: int, keep: int, method: Method) -> dict[str, Callable[[], Any]]:

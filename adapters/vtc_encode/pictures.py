@@ -43,7 +43,7 @@ def as_id(name: str) -> str:
 
 def digest(lines: Iterable[object]) -> str:
     """32 hexadecimal digits of a list, to know it again."""
-    made = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for line in lines:
-        made.update(f"{line!r}\n".encode("utf-8", "backslashreplace"))
-    return made.hexdigest()
+        digest.update(f"{line!r}\n".encode("utf-8", "backslashreplace"))
+    return digest.hexdigest()

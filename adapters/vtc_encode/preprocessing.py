@@ -31,8 +31,8 @@ def target(processor: Any, width: int, height: int) -> tuple[int, int] | None:
         return size["height"], size["width"]
     if size.keys() == {"shortest_edge"}:
         picture = np.broadcast_to(np.uint8(0), (3, height, width))  # of which only the shape is asked
-        made = get_resize_output_image_size(
+        size = get_resize_output_image_size(
             picture, size["shortest_edge"], default_to_square=False, input_data_format=ChannelDimension.FIRST
         )
-        return made[0], made[1]
+        return size[0], size[1]
     return None

@@ -30,12 +30,12 @@ class Actor:
     def __call__(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What was made, or raised, pickled: Ray would wrap an error in pages."""
         (number,) = map(int, rows["number"])
-        made, error = None, None
+        result, error = None, None
         try:
-            made = self.work(number)
+            result = self.work(number)
         except Exception as raised:
             error = raised
-        return {name: np.array([pickle.dumps(value).hex()]) for name, value in (("made", made), ("error", error))}
+        return {name: np.array([pickle.dumps(value).hex()]) for name, value in (("result", result), ("error", error))}
 
 
 def each(
@@ -53,8 +53,8 @@ def each(
         return
     with _cluster(address, workers * cpus):
         _check_room(workers, {"CPU": cpus, "GPU": gpus})
-        made = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
-        made = made.map_batches(
+        dataset = ray.data.from_items([{"number": number} for number in numbers], override_num_blocks=len(numbers))
+        dataset = dataset.map_batches(
             Actor,  # type: ignore[arg-type]
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=min(workers, len(numbers))),
@@ -62,10 +62,10 @@ def each(
             num_cpus=cpus,
             num_gpus=gpus,
         )
-        for row in made.iter_rows():
+        for row in dataset.iter_rows():
             if (error := pickle.loads(bytes.fromhex(row["error"]))) is not None:
                 raise error
-            yield pickle.loads(bytes.fromhex(row["made"]))
+            yield pickle.loads(bytes.fromhex(row["result"]))
 
 
 @contextmanager

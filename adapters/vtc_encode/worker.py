@@ -85,8 +85,8 @@ class Worker:
                 f"--fast-decode: what the image processor of {recipe.checkpoint} resizes to is not known before"
             )
         self.least = 2 * max(resized) if recipe.fast_decode and resized else 0
-        made = self._pixels_of(Image.new("RGB", (64, 48)))
-        if made.dim() != 3:
+        pixels = self._pixels_of(Image.new("RGB", (64, 48)))
+        if pixels.dim() != 3:
             raise Refused(
                 f"the image processor of {recipe.checkpoint} makes several tiles of a picture; "
                 "corpora are encoded with one tile a picture (CLIP, LLaVA-1.5)"
@@ -95,12 +95,12 @@ class Worker:
     @cached_property
     def weights(self) -> str:
         """The digest of tower and projector."""
-        made = hashlib.blake2b(digest_size=16)
+        digest = hashlib.blake2b(digest_size=16)
         projector = self.encoder.projector.state_dict() if self.encoder.projector else {}
         for name, tensor in sorted({**self.encoder.tower.state_dict(), **projector}.items()):
-            made.update(name.encode())
-            made.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
-        return made.hexdigest()
+            digest.update(name.encode())
+            digest.update(tensor.cpu().contiguous().view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def settings(self, source: Source, shard_size: int) -> Settings:
         encoder = self.encoder
@@ -154,24 +154,24 @@ class Worker:
         scores = [np.empty((0, settings.tokens), np.float32)]
         for batch in batches:
             pixels = [future.result() for future in batch.pixels]
-            readable = [i for i, made in enumerate(pixels) if not isinstance(made, Unreadable)]
+            readable = [i for i, each in enumerate(pixels) if not isinstance(each, Unreadable)]
             if readable:
                 start = time.perf_counter()
-                made = self._encoded(torch.stack([pixels[i] for i in readable]))
+                encoded = self._encoded(torch.stack([pixels[i] for i in readable]))
                 seconds += time.perf_counter() - start
-                finite = np.isfinite(made[0]).all(axis=(1, 2))
+                finite = np.isfinite(encoded[0]).all(axis=(1, 2))
                 for i in np.array(readable)[~finite]:
                     helps = ": try --dtype float32" if self.recipe.dtype == "float16" else ""
                     pixels[i] = Unreadable(f"has features that are not finite in {self.recipe.dtype}{helps}")
-                for column, rows in zip((features, indices, scores), made, strict=True):
+                for column, rows in zip((features, indices, scores), encoded, strict=True):
                     column.append(rows[finite])
-            for picture, made in zip(batch.pictures, pixels, strict=True):
-                if not isinstance(made, Unreadable):
+            for picture, each in zip(batch.pictures, pixels, strict=True):
+                if not isinstance(each, Unreadable):
                     ids.append(picture.id)
                 elif self.recipe.strict:
-                    raise Unreadable(f"{picture.id} {made}")
+                    raise Unreadable(f"{picture.id} {each}")
                 else:
-                    skipped.append((picture.id, short(made)))
+                    skipped.append((picture.id, short(each)))
             step(len(batch.pictures))
         rows = Rows(ids, np.concatenate(features), np.concatenate(indices), np.concatenate(scores), skipped)
         return Outcome(number, len(ids), len(skipped), seconds), rows

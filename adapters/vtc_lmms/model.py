@@ -66,7 +66,8 @@ class VtcLlavaHf(LlavaHf):
         super().__init__(
             pretrained, revision, device, device_map=device_map, trust_remote_code=trust_remote_code, **stock
         )
-        vtc_llava.patch(self.model, self._image_processor, chosen.keep, total=chosen.total, method=chosen.method)
+        settings = {"total": chosen.total, "method": chosen.method, "stages": chosen.stages}
+        vtc_llava.patch(self.model, self._image_processor, chosen.keep, **settings)
         self._recorded = recorded(chosen)
 
     @property
@@ -83,7 +84,7 @@ class VtcLlavaHf(LlavaHf):
         order = Collator(
             [request.args for request in requests], lambda x: -len(x[0]), group_fn=lambda x: x[2], grouping=True
         )
-        results, seconds, made = [], 0.0, 0
+        results, seconds, new_tokens = [], 0.0, 0
         with tqdm(total=len(requests), disable=self.rank != 0, desc="Model Responding") as bar:
             for batch in order.get_batched(n=self.batch_size):
                 inputs, began = self._inputs(batch), time.time()
@@ -94,9 +95,9 @@ class VtcLlavaHf(LlavaHf):
                 results += [
                     GenerationResult(t, TokenCounts(output_tokens=n)) for t, n in zip(texts, counts, strict=True)
                 ]
-                made += sum(counts)
+                new_tokens += sum(counts)
                 bar.update(len(batch))
-        log_metrics(seconds, made, made / seconds if seconds else 0.0, {"rank": self.rank})
+        log_metrics(seconds, new_tokens, new_tokens / seconds if seconds else 0.0, {"rank": self.rank})
         return order.get_original(results)
 
     def _inputs(self, batch: Sequence[tuple[Any, ...]]) -> Any:

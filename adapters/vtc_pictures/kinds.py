@@ -65,8 +65,8 @@ def formats() -> tuple[str, ...]:
 
 def readable(name: str) -> bool:
     """Whether a name ends as pictures do that can be read here."""
-    made = Image.registered_extensions().get(_suffix(name)) if formats() else None
-    return made in formats() or made == "MPO"  # several JPEGs in a file, the first of which is read
+    kind = Image.registered_extensions().get(_suffix(name)) if formats() else None
+    return kind in formats() or kind == "MPO"  # several JPEGs in a file, the first of which is read
 
 
 def kind_of_name(name: str) -> str | None:

@@ -28,11 +28,11 @@ class Said(NamedTuple):
 
 def unpruned(model: Any, inputs: Any, max_new_tokens: int) -> list[Said]:
     """What the model says to each prompt of a batch, greedily, and how sure it was."""
-    made = model.generate(
+    generated = model.generate(
         **inputs, **GREEDY, max_new_tokens=max_new_tokens, output_logits=True, return_dict_in_generate=True
     )
-    logits = torch.stack(made.logits, 1)  # batch steps vocabulary
-    answers = made.sequences[:, -logits.shape[1] :]
+    logits = torch.stack(generated.logits, 1)  # batch steps vocabulary
+    answers = generated.sequences[:, -logits.shape[1] :]
     ended = [_ended(model, ids) for ids in answers]
     return [Said(ids, likelihood(row[: len(ids)], ids)) for ids, row in zip(ended, logits, strict=True)]
 
@@ -74,10 +74,10 @@ def visual_tokens(model: Any, inputs: Any) -> list[int]:
 def padded(rows: Sequence[Embeds]) -> tuple[Float[Tensor, "batch longest dim"], Bool[Tensor, "batch longest"]]:
     """On the left, so that rows end together; and what of it is none of the padding."""
     longest = max(len(row) for row in rows)
-    made = torch.stack([torch.nn.functional.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
-    numbers = torch.arange(longest, device=made.device)
-    starts = torch.tensor([longest - len(row) for row in rows], device=made.device)
-    return made, numbers >= starts[:, None]
+    padded = torch.stack([torch.nn.functional.pad(row, (0, 0, longest - len(row), 0)) for row in rows])
+    numbers = torch.arange(longest, device=padded.device)
+    starts = torch.tensor([longest - len(row) for row in rows], device=padded.device)
+    return padded, numbers >= starts[:, None]
 
 
 def _embedded(model: Any, inputs: Any) -> Iterator[Embeds]:

@@ -11,11 +11,11 @@ def lines(model: str, family: str, options: dict[str, Any]) -> dict[str, str]:
     """By where they are pasted; `options` are arguments of `vtc_llava.patch`. vLLM where the plugin has the family."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
     words = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
-    made = {
+    lines = {
         "Python": f"vtc_llava.patch(model, processor, {arguments})",
         "command line": f'vtc ask photo.jpg "What is this?" --model {shlex.quote(model)} {words}',
     }
     if family in ARCHITECTURES:
         overrides = json.dumps({"architectures": [ARCHITECTURES[family]], "vtc": options})
-        made["vLLM"] = f"vllm serve {shlex.quote(model)} --hf-overrides {shlex.quote(overrides)}"
-    return made
+        lines["vLLM"] = f"vllm serve {shlex.quote(model)} --hf-overrides {shlex.quote(overrides)}"
+    return lines

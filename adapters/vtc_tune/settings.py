@@ -66,10 +66,10 @@ def held(model: Any, settings: Sequence[Settings], **others: Any) -> dict[str, A
 
 def fingerprint(model: Any) -> str:
     """Of a model's configuration and of some numbers of every tensor: 32 hexadecimal digits."""
-    made = hashlib.blake2b(json.dumps(model.config.to_dict(), sort_keys=True, default=str).encode(), digest_size=16)
+    digest = hashlib.blake2b(json.dumps(model.config.to_dict(), sort_keys=True, default=str).encode(), digest_size=16)
     for name, tensor in sorted(model.state_dict().items()):
-        made.update(f"{name} {tuple(tensor.shape)}".encode())
+        digest.update(f"{name} {tuple(tensor.shape)}".encode())
         if tensor.device.type != "meta":  # offloaded
             few = tensor.flatten()[:: max(1, tensor.numel() // PROBES)]
-            made.update(few.contiguous().cpu().view(torch.uint8).numpy())
-    return made.hexdigest()
+            digest.update(few.contiguous().cpu().view(torch.uint8).numpy())
+    return digest.hexdigest()

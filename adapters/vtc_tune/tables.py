@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 def table(report: "Report") -> Table:
     """A row a setting, the recommended one in bold; percentages with their 95 % intervals."""
     accuracy = report.unpruned.accuracy is not None
-    made = Table(
+    table = Table(
         Column("method", no_wrap=True),
         *(Column(name, justify="right") for name in headings(accuracy)),
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    made.add_row("all tokens", *of_unpruned(report), end_section=True)
+    table.add_row("all tokens", *of_unpruned(report), end_section=True)
     for number, result in enumerate(report.results):
         last = number + 1 == len(report.results)
         style = "bold green" if result is report.recommended else None
         at_end = last or report.results[number + 1].method != result.method
-        made.add_row(result.method, *of_result(report, result), style=style, end_section=at_end)
-    return made
+        table.add_row(result.method, *of_result(report, result), style=style, end_section=at_end)
+    return table
 
 
 def headings(accuracy: bool) -> list[str]:

@@ -37,18 +37,18 @@ def parties(walks: Sequence[Walk]) -> list[list[Walk]]:
     Keys are those of the latest layer that is noted, so methods that need the keys of different layers go apart; and
     what is noted of sinks depends on the method's own parameters, so such a method goes alone.
     """
-    made: dict[Any, list[Walk]] = {}
+    groups: dict[Any, list[Walk]] = {}
     for walk in walks:
         if "sink_attention" in walk.method.needs:
-            made[walk.method] = [walk]
+            groups[walk.method] = [walk]
         elif "keys" in walk.method.needs:
-            made.setdefault(max(walk.layers), []).append(walk)
-    with_keys = [(layer, party) for layer, party in made.items() if isinstance(layer, int)]
+            groups.setdefault(max(walk.layers), []).append(walk)
+    with_keys = [(layer, party) for layer, party in groups.items() if isinstance(layer, int)]
     for walk in walks:
         if {"keys", "sink_attention"}.isdisjoint(walk.method.needs):
             fits = (party for layer, party in with_keys if max(walk.layers, default=0) <= layer)
-            next(fits, made.setdefault(None, [])).append(walk)
-    return [party for party in made.values() if party]
+            next(fits, groups.setdefault(None, [])).append(walk)
+    return [party for party in groups.values() if party]
 
 
 def as_alone(looked: Looked, joint: Walk, walk: Walk) -> Looked:

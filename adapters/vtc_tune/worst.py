@@ -37,14 +37,14 @@ def worst(report: Report, model: Any, processor: Any, samples: Sequence[Sample])
     unpruned, pruned = (_rows(report, *key) for key in ((None, None, None), _key(report)))
     numbers = [row["sample"] for row in pruned if row["agreement"] < 1]
     numbers.sort(key=lambda i: (pruned[i]["agreement"], pruned[i]["loyalty"], i))
-    made = []
+    found = []
     with patch(model, processor, setting.keep, total=setting.total, method=setting.method) as handle:
         for i in numbers[:SHOWN]:
             canvas = shown_by_model(handle, samples[i].picture(), None).canvas
             row, images = pruned[i], (data_url(canvas.whole()), data_url(canvas.darkened()))
             answers = unpruned[i]["answer"], row["answer"], samples[i].answer
-            made.append(Disagreement(row["id"], row["question"], *answers, row["loyalty"], *images))
-    return made
+            found.append(Disagreement(row["id"], row["question"], *answers, row["loyalty"], *images))
+    return found
 
 
 def _key(report: Report) -> tuple[Any, ...]:

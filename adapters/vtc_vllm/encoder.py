@@ -134,24 +134,24 @@ class PrunedModel(Model):
             pixels = torch.cat([tiles[: layout.tiles] for tiles, layout in zip(pixels, layouts, strict=True)])
         one_budget = len(set(budgets)) == 1
         if not self.family.several and (one_budget or isinstance(self.walk, ProgressiveWalk)):
-            made = self._of_whole_pictures(pixels, [budget.keep or 1 for budget in budgets])
+            pictures = self._of_whole_pictures(pixels, [budget.keep or 1 for budget in budgets])
         else:
-            made = self._packed(pixels, layouts, budgets)
-        return [tokens.nan_to_num(0.0, 0.0, 0.0) for tokens in made]
+            pictures = self._packed(pixels, layouts, budgets)
+        return [tokens.nan_to_num(0.0, 0.0, 0.0) for tokens in pictures]
 
     def _of_whole_pictures(self, pixels: Tensor, keeps: Sequence[int]) -> Sequence[Tensor]:
         """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for.
 
         Those of one budget at a time: where tokens are dropped on the way, there is a way for each budget.
         """
-        made: dict[int, Tensor] = {}
+        by_row: dict[int, Tensor] = {}
         for keep in set(keeps):
             rows = [row for row, its in enumerate(keeps) if its == keep]
             walk = self.walk._replace(keep=keep) if isinstance(self.walk, ProgressiveWalk) else self.walk
             looked = walk(self.vision_tower, pixels[rows], self.multi_modal_projector)
             choice = looked.choose(keep) if keep < self.tokens else all_tokens(looked.seen)
-            made.update(zip(rows, looked.feed(choice, self.multi_modal_projector), strict=True))
-        return [made[row] for row in range(len(keeps))]
+            by_row.update(zip(rows, looked.feed(choice, self.multi_modal_projector), strict=True))
+        return [by_row[row] for row in range(len(keeps))]
 
     def _packed(self, pixels: Tensor, layouts: Sequence[Layout], budgets: Sequence[Budget]) -> Sequence[Tensor]:
         looked = self.walk(self.vision_tower, pixels, self.multi_modal_projector)

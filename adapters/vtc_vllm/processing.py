@@ -98,10 +98,10 @@ class PrunedProcessor(Processor):
         """With the request's budget beside every picture, for the model; 0 where it has none."""
         keep = requested(self.info.get_hf_config(), hf_kwargs)
         refusals.thin(hf_data["images"], self.info.shortest_edge())
-        made = super()._call_hf_processor(hf_data, {key: value for key, value in hf_kwargs.items() if key != KEEP})
-        refusals.pixels(made["pixel_values"], self.info.get_hf_config().vision_config.image_size)
-        made[KEEP] = torch.full((len(made["pixel_values"]),), keep or 0)
-        return made
+        inputs = super()._call_hf_processor(hf_data, {key: value for key, value in hf_kwargs.items() if key != KEEP})
+        refusals.pixels(inputs["pixel_values"], self.info.get_hf_config().vision_config.image_size)
+        inputs[KEEP] = torch.full((len(inputs["pixel_values"]),), keep or 0)
+        return inputs
 
     def _get_mm_fields_config(
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]

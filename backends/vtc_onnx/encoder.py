@@ -86,8 +86,8 @@ class PrunedEncoder:
         on_cpu = self._session.get_providers()[0] == "CPUExecutionProvider"
         step = MOST_AT_ONCE if on_cpu and len(pixels) > MOST_AT_ONCE else max(1, len(pixels))
         parts = [{"pixel_values": pixels[i : i + step], **budget} for i in range(0, max(1, len(pixels)), step)]
-        made = [sessions.results(self._session, part)[: len(Pruned._fields)] for part in parts]  # weights may follow
-        return Pruned(*(np.concatenate(arrays) for arrays in zip(*made, strict=True)))
+        results = [sessions.results(self._session, part)[: len(Pruned._fields)] for part in parts]  # weights may follow
+        return Pruned(*(np.concatenate(arrays) for arrays in zip(*results, strict=True)))
 
     def _checked(self, keep: SupportsIndex) -> int:
         checks.budget(keep, self.metadata.tokens)

@@ -100,19 +100,19 @@ def export(
 
     # All is made in a folder of its own beside `path`, which goes whatever happens; only what is finished leaves it.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        made = Path(folder, path.name)
+        written = Path(folder, path.name)
         progress("writing")
-        writing.write(model, made, about)
+        writing.write(model, written, about)
         progress("comparing with torch")
-        agreement = verifying.verify(made, read.encoder, dtype)
+        agreement = verifying.verify(written, read.encoder, dtype)
         if quantize:
             progress("quantising")
             model = writing.quantized(model, Path(folder))
-            writing.write(model, made, about)
+            writing.write(model, written, about)
             progress("comparing with torch")
-            agreement = verifying.verify(made, read.encoder, quantize)
-        writing.append(made, overlap=agreement.overlap, cosine=agreement.cosine)
-        size = writing.move(made, path)
+            agreement = verifying.verify(written, read.encoder, quantize)
+        writing.append(written, overlap=agreement.overlap, cosine=agreement.cosine)
+        size = writing.move(written, path)
     return Report(path, size, read.encoder.tokens, *agreement)
 
 

@@ -86,8 +86,8 @@ def export_folder(
             f"{source} is of model_type {config.model_type!r}: the onnx-community layout is for a LLaVA ('llava')"
         )
     dtype_name, suffix = _DTYPES.get((dtype, quantize), ("", ""))  # `export` refuses others
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as made:
-        work = Path(made)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as name:
+        work = Path(name)
         onnx = work / "onnx"
         onnx.mkdir()
         encoder_path = onnx / f"vision_encoder{suffix}.onnx"

@@ -90,15 +90,15 @@ class Graph:
 
         def add(*inputs: str, **attributes: Any) -> str | tuple[str, ...]:
             name = f"{operator.lower()}_{len(self.nodes)}"
-            made = [name] if count == 1 else [f"{name}_{number}" for number in range(count)]
-            self.nodes.append(helper.make_node(operator, inputs, made, name=name, **attributes))
-            return made[0] if count == 1 else tuple(made)
+            results = [name] if count == 1 else [f"{name}_{number}" for number in range(count)]
+            self.nodes.append(helper.make_node(operator, inputs, results, name=name, **attributes))
+            return results[0] if count == 1 else tuple(results)
 
         return add
 
     def model(self, name: str, inputs: dict[str, Any], outputs: dict[str, tuple[str, Any]]) -> onnx.ModelProto:
         """A model of the nodes so far. Both name values and their element types; `outputs` by what the nodes made."""
-        renamed = {made: name for name, (made, _) in outputs.items()}
+        renamed = {value: name for name, (value, _) in outputs.items()}
         for node in self.nodes:
             for names in (node.input, node.output):
                 names[:] = [renamed.get(x, x) for x in names]
@@ -118,19 +118,19 @@ def verb(name: str, reduce: str, **dtypes: np.dtype) -> onnx.ModelProto:
     x: Any = tuple(inputs)  # in a graph, values are called by their names
     wide: Any = helper.np_dtype_to_tensor_dtype(np.result_type(dtypes.get("cls_attention", "f4"), "f4"))
     if name == "attend":
-        made = {"weights": attend(op, *x)}
+        results = {"weights": attend(op, *x)}
     elif name == "score":
-        made = {"scores": score(op, *x, reduce=reduce, wide=wide)}
+        results = {"scores": score(op, *x, reduce=reduce, wide=wide)}
     elif name == "select":
-        made = {"indices": select(op, *x)}
+        results = {"indices": select(op, *x)}
     elif name == "gather":
-        made = {"kept": gather(op, *x)}
+        results = {"kept": gather(op, *x)}
     else:
-        made = dict(zip(("kept", "indices", "scores"), prune(op, *x, reduce=reduce, wide=wide), strict=True))
+        results = dict(zip(("kept", "indices", "scores"), prune(op, *x, reduce=reduce, wide=wide), strict=True))
     kinds = {
         "weights": inputs.get("scale"),
         "scores": wide,
         "indices": TensorProto.INT64,
         "kept": inputs.get("features"),
     }
-    return op.model(name, inputs, {result: (value, kinds[result]) for result, value in made.items()})
+    return op.model(name, inputs, {result: (value, kinds[result]) for result, value in results.items()})

@@ -59,9 +59,9 @@ def read(source: Any, settings: Settings, static_keep: bool) -> Source:
     else:
         towers.size_of_tower(model, settings.method)  # or an error that says what it lacks
         tower, projector, config = model, None, model.config
-    made = loading.feature_layer(config) if settings.feature_layer is None else settings.feature_layer
-    walk_of(*towers.size_of_tower(tower), settings.keep, settings.method, made)
-    encoder = PrunedEncoder(_own(tower), settings.keep, settings.method, made, projector and _own(projector))
+    feature_layer = loading.feature_layer(config) if settings.feature_layer is None else settings.feature_layer
+    walk_of(*towers.size_of_tower(tower), settings.keep, settings.method, feature_layer)
+    encoder = PrunedEncoder(_own(tower), settings.keep, settings.method, feature_layer, projector and _own(projector))
     return Source(_name(config._name_or_path) or type(source).__name__, encoder)
 
 

@@ -59,9 +59,9 @@ def quantized(model: ir.Model, folder: Path) -> ir.Model:
         weight_type=QuantType.QInt8,
         use_external_data_format=True,
     )
-    made = ir.load(small)
-    ir.external_data.load_to_model(made)
-    return made
+    model = ir.load(small)
+    ir.external_data.load_to_model(model)
+    return model
 
 
 def _data(path: Path) -> Path:

@@ -7,13 +7,15 @@ import torch
 
 import vtc_tiny
 from vtc_core.methods import METHODS, method_of
+from vtc_core.methods.method import reads_prompt
 from vtc_llava import patch
 from vtc_torch.encoder import walk_of
 from vtc_torch.walk import Walk
 from vtc_tune.together import Walks, as_alone, joint, parties
 
 TOKENS, DEPTH = 144, 7
-WALKS: dict[str, Any] = {name: walk_of(TOKENS, DEPTH, 16, name, -2) for name in METHODS}
+NAMES = [name for name, kind in METHODS.items() if not reads_prompt(kind)]  # those see more than a walk
+WALKS: dict[str, Any] = {name: walk_of(TOKENS, DEPTH, 16, name, -2) for name in NAMES}
 WHOLE = [walk for walk in WALKS.values() if isinstance(walk, Walk)]
 
 
