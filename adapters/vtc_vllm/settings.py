@@ -30,7 +30,9 @@ def served(config: Any, name: str) -> Settings:
         settings = settings_of(plain, name, {})
         refuse_without_prompt(settings.method, "vLLM encodes a picture once, for all prompts that it comes in")
         if settings.stages:
-            raise ValueError("stages run inside transformers' language model, which vLLM has its own of: leave them out")
+            raise ValueError(
+                "stages run inside transformers' language model, which vLLM has its own of: leave them out"
+            )
         settable(config)
         return settings
     except (TypeError, ValueError) as error:

@@ -84,3 +84,15 @@ def test_every_family_is_described(family):
         assert described.method == method_of({"name": case.method, "layers": 1, "reduce": "max"})
         assert 0 < described.tokens_after < described.tokens_before
         assert described.flops_after < described.flops_before
+
+
+def test_stages_count_layer_by_layer():
+    """Of 36 tokens 9 are left before the second of two layers; the first is as it was."""
+    with vtc_llava.patch(*llava(), keep=36, stages=["fastv:layer=1,keep=0.25"]) as handle:
+        described = handle.describe(640, 480)
+        assert "stages='fastv:layer=1,keep=0.25'" in repr(handle)
+        assert "fastv:layer=1,keep=0.25" in handle._repr_html_()
+    of_layer = [2 * n * 10240 + 2 * n * (n + 1) * 32 for n in (36, 9)]
+    assert (described.tokens_after, described.tokens_by_layer) == (36, (36, 9))
+    assert (described.flops_after, described.cache_after) == (sum(of_layer), 2 * 32 * 45 * 4)
+    assert "stages        9 from layer 1 on (fastv:layer=1,keep=0.25)" in str(described)

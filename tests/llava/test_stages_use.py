@@ -10,6 +10,7 @@ from transformers import DynamicCache, GPTNeoXConfig
 
 import vtc_llava
 from vtc_core.stages import FastV, PyramidDrop
+from vtc_vllm.settings import served
 
 from .families import FAMILIES, IMAGE, bakllava, text_config
 from .families import llava as make_llava
@@ -216,3 +217,9 @@ def test_what_a_prompt_cannot_be_shortened_with(pair):
         ValueError, match="adds to attention logits: attn_implementation must be one of sdpa, eager, got"
     ):
         model(**inputs)
+
+
+def test_vllm_refuses_them_in_one_sentence(pair):
+    vtc_llava.patch(*pair, stages=STAGES)
+    with pytest.raises(ValueError, match="stages run inside transformers' language model, which vLLM has its own of"):
+        served(pair[0].config, "saved")

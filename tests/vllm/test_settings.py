@@ -13,7 +13,7 @@ import vtc_tiny
 from vtc_bench.server import overrides
 
 HOW = r"vtc is set up by --hf-overrides '{\"architectures\": \[...\], \"vtc\": {\"keep\": 64}}'"
-KNOWN = r"must hold some of \['keep', 'layers', 'method', 'reduce', 'signal', 'total'\], got "
+KNOWN = r"must hold some of \['keep', 'layers', 'method', 'reduce', 'signal', 'stages', 'total'\], got "
 REFUSED: list[tuple[Any, str]] = [
     ({}, "keep or total is needed: "),
     ({"layers": 3}, "keep or total is needed: "),
@@ -30,6 +30,10 @@ REFUSED: list[tuple[Any, str]] = [
     ({"keep": 16, "layers": [6]}, r"layer 6 comes after the feature layer \(layer 5 of 7\)"),
     ({"keep": 16, "reduce": "avg"}, r"reduce must be one of 'sum', 'mean', 'max', 'min', got 'avg'"),
     ({"keep": 16, "method": "vtc"}, r"method must be one of vtc-cls, .*, got 'vtc'"),
+    (
+        {"keep": 16, "stages": ["fastv:layer=1"]},
+        "stages run inside transformers' language model, which vLLM has its own",
+    ),
     ({"keep": 16, "method": 3}, r"method must be a name such as .*, got 3"),
     ({"keep": 16, "method": "visionzip:layers=3"}, r"'layers' is no parameter of method 'visionzip': .* contextual"),
     ({"keep": 16, "method": {"name": "vtc-cls", "layers": 7}}, r"layers must be an integer in \[1, 6\] .*, got 7"),
