@@ -66,8 +66,8 @@ class VtcLlavaHf(LlavaHf):
         super().__init__(
             pretrained, revision, device, device_map=device_map, trust_remote_code=trust_remote_code, **stock
         )
-        settings = {"total": chosen.total, "method": chosen.method, "stages": chosen.stages}
-        vtc_llava.patch(self.model, self._image_processor, chosen.keep, **settings)
+        how = {"method": chosen.method, "stages": chosen.stages}
+        vtc_llava.patch(self.model, self._image_processor, chosen.keep, total=chosen.total, **how)
         self._recorded = recorded(chosen)
 
     @property
