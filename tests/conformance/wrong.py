@@ -5,6 +5,8 @@ Each is the specification with some verbs replaced; next to it are the clauses t
 
 from typing import NamedTuple
 
+from .wrong_verbs import VERBS
+
 BEFORE = """
 import numpy as np
 from vtc_conformance import oracle
@@ -22,14 +24,6 @@ def prune(features, cls_attention, keep, reduce="sum"):
     scores = score(cls_attention, reduce)
     indices = select(scores, keep)
     return Pruned(gather(features, indices), indices, scores)
-"""
-
-SOFTMAX = """
-@checks.before(checks.attend)
-def attend(query, keys, scale):
-    logits = SCALE * np.einsum("bhd,bhnd->bhn", query, keys)
-    weights = np.exp(logits - logits.max(-1, keepdims=True))
-    return (weights / weights.sum(-1, keepdims=True))LAST
 """
 
 ENCODER = """
@@ -58,131 +52,7 @@ class Wrong(NamedTuple):
     source: str
 
 
-WRONG = {
-    # --- S1 ---
-    "renormalises_without_cls": Wrong({"S1"}, """
-right = attend
-def attend(query, keys, scale):
-    rows = right(query, keys, scale)
-    return rows / rows.sum(-1, keepdims=True)
-"""),
-    "drops_the_last_column_for_cls": Wrong({"S1"}, SOFTMAX.replace("SCALE", "scale").replace("LAST", "[..., :-1]")),
-    "forgets_the_scale": Wrong({"S1"}, SOFTMAX.replace("SCALE", "1").replace("LAST", "[..., 1:]")),
-    "keeps_16_bit_attention": Wrong({"S1"}, """
-dtypes = ("float16",)
-right = attend
-def attend(query, keys, scale):
-    return right(query, keys, scale).astype(np.float16)
-"""),
-    "softmax_of_16_bit_logits": Wrong({"S1"}, """
-dtypes = ("float16",)
-@checks.before(checks.attend)
-def attend(query, keys, scale):
-    logits = np.float16(scale) * np.einsum("bhd,bhnd->bhn", query, keys)
-    weights = np.exp(logits.astype(np.float32) - logits.max(-1, keepdims=True))
-    return (weights / weights.sum(-1, keepdims=True))[..., 1:]
-"""),
-    # --- S2 ---
-    "sums_over_heads": Wrong({"S2"}, """
-right = score
-def score(cls_attention, reduce="sum"):
-    return right(cls_attention, reduce) * cls_attention.shape[2]
-"""),
-    "highest_head": Wrong({"S2", "S3"}, """
-@checks.before(checks.score)
-def score(cls_attention, reduce="sum"):
-    return getattr(np, reduce)(cls_attention.max(2), 0)
-"""),
-    "mean_is_the_default": Wrong({"S2"}, """
-right = score
-def score(cls_attention, reduce="mean"):
-    return right(cls_attention, reduce)
-"""),
-    "accumulates_in_16_bits": Wrong({"S2"}, """
-dtypes = ("float16",)
-@checks.before(checks.score)
-def score(cls_attention, reduce="sum"):
-    return getattr(np, reduce)(cls_attention.mean(2, dtype=np.float16), axis=0).astype(np.float32)
-"""),
-    "float64_is_cut_to_float32": Wrong({"S2"}, """
-dtypes = ("float64",)
-right = score
-def score(cls_attention, reduce="sum"):
-    return right(cls_attention, reduce).astype(np.float32).astype(np.float64)
-"""),
-    "loses_nan_among_many": Wrong({"S2"}, """
-right = score
-def score(cls_attention, reduce="sum"):
-    scores = right(cls_attention, reduce)
-    return np.where(np.isnan(scores), np.inf, scores) if scores.size > 1728 and reduce == "min" else scores
-"""),
-    # --- S3 ---
-    "ties_to_the_higher_index": Wrong({"S3"}, """
-@checks.before(checks.select)
-def select(scores, keep):
-    ranked = scores.shape[1] - 1 - np.argsort(-scores[:, ::-1], axis=-1, kind="stable")
-    return np.sort(ranked[:, : int(keep)], axis=-1)
-"""),
-    "unstable_sort": Wrong({"S3"}, """
-@checks.before(checks.select)
-def select(scores, keep):
-    return np.sort(np.argsort(-scores, axis=-1)[:, : int(keep)], axis=-1)
-"""),
-    "score_order": Wrong({"S3", "S4"}, """
-@checks.before(checks.select)
-def select(scores, keep):
-    return np.argsort(-scores, axis=-1, kind="stable")[:, : int(keep)]
-"""),
-    "nan_first": Wrong({"S3"}, """
-right = select
-@checks.before(checks.select)
-def select(scores, keep):
-    return right(np.where(np.isnan(scores), np.inf, scores), keep)
-"""),
-    "nan_equals_minus_inf": Wrong({"S3"}, """
-right = select
-@checks.before(checks.select)
-def select(scores, keep):
-    return right(np.where(np.isnan(scores), -np.inf, scores), keep)
-"""),
-    "minus_zero_below_zero": Wrong({"S3"}, """
-right = select
-def select(scores, keep):
-    return right(np.where((scores == 0) & np.signbit(scores), -1e-30, scores).astype(scores.dtype), keep)
-"""),
-    # --- S4 ---
-    "clamps_keep": Wrong({"S4"}, """
-right = select
-def select(scores, keep):
-    return right(scores, min(keep, scores.shape[1]) if type(keep) is int and scores.ndim == 2 and scores.size else keep)
-"""),
-    "true_is_one": Wrong({"S4"}, """
-right = select
-def select(scores, keep):
-    return right(scores, 1 if keep is True else keep)
-"""),
-    "all_tokens_come_backwards": Wrong({"S4"}, """
-right = select
-def select(scores, keep):
-    return right(scores, keep)[:, ::-1] if scores.shape[-1:] == (keep,) else right(scores, keep)
-"""),
-    # --- S5 ---
-    "casts_the_features": Wrong({"S5"}, """
-right = gather
-def gather(features, indices):
-    return right(features, indices).astype(np.float64)
-"""),
-    "one_nan_for_all": Wrong({"S5"}, """
-right = gather
-def gather(features, indices):
-    kept = right(features, indices)
-    return np.where(np.isnan(kept), np.float32("nan"), kept)
-"""),
-    "adds_zero": Wrong({"S5"}, """
-right = gather
-def gather(features, indices):
-    return right(features, indices) + np.float32(0)  # -0.0 + 0.0 is 0.0
-"""),
+WRONG = {name: Wrong(*verb) for name, verb in VERBS.items()} | {
     # --- S6 ---
     "counts_from_the_last_layer": Wrong({"S6"}, """
 def resolve_layers(layers, depth, feature_layer=-2):
