@@ -1,12 +1,30 @@
 """Stages on every array library, as tests ask them."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from methods.vectors import BACKENDS
+import pytest
+from methods.vectors import BACKENDS, Case, cases
 
 from vtc_core.methods import Choice
 from vtc_core.stages import EMPTY, Running, Stage
+
+eager = pytest.mark.parametrize("backend", ["numpy", "torch", "jax"])
+
+
+def cases_of(method: str) -> list[Any]:
+    """The cases themselves."""
+    return [case.values[0] for case in cases(method)]
+
+
+def authors(method: str, when: Callable[[Case], bool] = lambda case: True) -> Any:
+    """Every case on NumPy and torch, two on JAX, which compiles every operation for every shape."""
+    chosen = list(filter(when, cases_of(method)))
+    pairs = [(backend, case) for backend in ("numpy", "torch") for case in chosen]
+    pairs += [("jax", case) for case in chosen[:2]]
+    named = [pytest.param(backend, case, id=f"{backend}-{case.name}") for backend, case in pairs]
+    return pytest.mark.parametrize(("backend", "case"), named)
 
 
 def running(visual, **fields: Any) -> Running:

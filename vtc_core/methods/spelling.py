@@ -71,12 +71,18 @@ def _made(what: str, catalogue: Mapping[str, type], name: Any, given: dict[str, 
     if name not in catalogue:
         raise ValueError(f"{what} must be one of {', '.join(catalogue)}, got {name!r}")
     kind = catalogue[name]
-    known = [field.name for field in _fields(kind)]
+    known = {field.name: isinstance(field.default, tuple) for field in _fields(kind)}
     for parameter in given:
         if parameter not in known:
             have = f"{name} has {', '.join(known)}" if known else f"{name} has none"
             raise ValueError(f"{parameter!r} is no parameter of {what} {name!r}: {have}")
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()})
+    return kind(**{key: _several(value, known[key]) for key, value in given.items()})
+
+
+def _several(value: Any, always: bool) -> Any:
+    """JSON's lists are tuples; a parameter that is `always` one takes one number as a tuple of it."""
+    value = tuple(value) if isinstance(value, list) else value
+    return (value,) if always and not isinstance(value, tuple) else value
 
 
 def _parsed(what: str, text: str) -> tuple[str, dict[str, Any]]:

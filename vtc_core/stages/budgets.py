@@ -41,9 +41,7 @@ def before(layer: int, depth: int) -> int:
 
 
 def ascending(layers: Any) -> tuple[int, ...]:
-    """Different layer numbers of at least 1, from the lowest to the highest; one number is a sequence of one."""
-    if arguments.is_integer(layers):
-        layers = (layers,)
+    """Different layer numbers of at least 1, from the lowest to the highest."""
     if not isinstance(layers, Sequence) or isinstance(layers, str) or not all(map(arguments.is_integer, layers)):
         raise TypeError(f"layers must be a sequence of layer numbers, got {layers!r}")
     if not layers or any(low >= high for low, high in zip((0, *layers), layers, strict=False)):
@@ -57,8 +55,7 @@ def budgets(name: str, keep: Any, layers: tuple[int, ...]) -> tuple[Keep, ...]:
 
 
 def per_layer(name: str, values: Any, layers: tuple[int, ...], check: Callable[[str, Any], None]) -> tuple[Any, ...]:
-    """As many values as layers, each as `check` has it; one number is a sequence of one."""
-    values = (values,) if isinstance(values, int | float) else values
+    """As many values as layers, each as `check` has it."""
     if not isinstance(values, Sequence) or isinstance(values, str) or len(values) != len(layers):
         raise ValueError(f"{name} must have a number for each of the {len(layers)} layers, got {values!r}")
     for value in values:

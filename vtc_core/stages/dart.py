@@ -59,7 +59,7 @@ class Dart(Stage):
         of_image = prefix(of_image, min(keep, of_image.shape[1]))
         pivots = xp.concat([at(v, seen.visual, of_image), of_text], axis=1)
         similarity = cosine(v.gather(seen.normed, pivots), v.gather(seen.normed, seen.visual))
-        left, count = keep - of_image.shape[1], max(pivots.shape[1], 1)
+        left, count = keep - of_image.shape[1], pivots.shape[1]
         counts = [(left - nth + count - 1) // count for nth in range(count)]
         taken = spread(v, similarity, counts, mask(of_image, tokens))
         return Choice(v.select(xp.where(taken, 1.0, 0.0), max(keep, 1))[:, :keep], scores)
@@ -71,6 +71,8 @@ class Dart(Stage):
         xp = array_namespace(norms)
         of_image = ranked(at(v, norms, seen.visual))[:, : self.pivots_image]
         where = text(v, seen.visual, norms.shape[1])
+        if not where.shape[1]:
+            return of_image, where
         length = at(v, norms, where)
         after = where > seen.visual[:, -1:]
         order = ranked(xp.where(after, length, -1 / (1 + length)))[:, : self.pivots_text]

@@ -37,7 +37,7 @@ class Feather(Stage):
     needs: ClassVar[tuple[str, ...]] = ("plain_query", "plain_keys")
     adaptive: ClassVar[bool] = True
 
-    layers: tuple[int, int] = (8, 16)
+    layers: tuple[int, ...] = (8, 16)
     ratio: int | float = 0.7
     stride: int = 3
 

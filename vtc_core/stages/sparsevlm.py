@@ -85,6 +85,8 @@ def raters(v: ModuleType, seen: Running) -> Bool[Any, "batch others"]:
     xp = array_namespace(seen.embeddings)
     where = text(v, seen.entered, seen.embeddings.shape[1])
     after = where > seen.entered[:, -1:]
+    if not where.shape[1]:
+        return after
     words = v.gather(wide(seen.embeddings), where)
     products = xp.matmul(v.gather(wide(seen.embeddings), seen.entered), xp.matrix_transpose(words))
     likeness = xp.mean(softmax(products, after[:, None, :]), axis=1)
