@@ -4,17 +4,13 @@ Each comes with the statuses that it may be answered with. 400 where the plugin 
 own reading of a body fails before the plugin sees it, 500 is allowed as well: what counts is that the engine lives on.
 """
 
-import base64
-import io
 import random
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-from PIL import Image
+import hostile_embeddings
+from bodies import content, embeddings, noise, of_bytes, picture, rows_of, saved
 
-WIDTH = 128  # of the embedded language model
 REFUSED, READ_BY_VLLM, ANY = (400,), (400, 422, 500), (200, 400, 404, 422, 500, 501)
 
 
@@ -29,13 +25,13 @@ def requests(seed: int, many: int) -> Iterator[Hostile]:
     kinds: list[tuple[Callable[[random.Random], tuple[Any, dict[str, Any]]], tuple[int, ...]]] = [
         (_other_kwargs, REFUSED),
         (_budget, REFUSED),
-        (_not_finite, REFUSED),
-        (_misfit, REFUSED),
-        (_no_floats, REFUSED),
-        (_odd_pickle, READ_BY_VLLM),
-        (_odd_array, READ_BY_VLLM),
-        (_not_base64, READ_BY_VLLM),
-        (_huge_numbers, (200,)),
+        (hostile_embeddings.not_finite, REFUSED),
+        (hostile_embeddings.misfit, REFUSED),
+        (hostile_embeddings.no_floats, REFUSED),
+        (hostile_embeddings.odd_pickle, READ_BY_VLLM),
+        (hostile_embeddings.odd_array, READ_BY_VLLM),
+        (hostile_embeddings.not_base64, READ_BY_VLLM),
+        (hostile_embeddings.huge_numbers, (200,)),
         (_one_uuid, (200, 400)),
         (_broken_picture, READ_BY_VLLM),
         (_odd_picture, (200, 400)),
@@ -49,46 +45,6 @@ def requests(seed: int, many: int) -> Iterator[Hostile]:
         content, more = make(lots)
         body = {"messages": [{"role": "user", "content": content}], "max_tokens": 4, "temperature": 0, **more}
         yield Hostile(make.__name__.strip("_"), body, allowed)
-
-
-def content(*parts: Any) -> list[Any]:
-    return [*parts, {"type": "text", "text": "how many objects ?"}]
-
-
-def picture(image: Image.Image, form: str = "PNG", **more: Any) -> dict[str, Any]:
-    return of_bytes(_saved(image, form), **more)
-
-
-def of_bytes(data: bytes, **more: Any) -> dict[str, Any]:
-    return {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_text(data)}"}, **more}
-
-
-def embeddings(tensor: Any, **more: Any) -> dict[str, Any]:
-    """As an array where it can be one, else pickled."""
-    buffer = io.BytesIO()
-    if isinstance(tensor, np.ndarray):
-        np.save(buffer, tensor)
-    else:
-        torch.save(tensor, buffer)
-    return {"type": "image_embeds", "image_embeds": _text(buffer.getvalue()), **more}
-
-
-def noise(lots: random.Random, width: int, height: int) -> Image.Image:
-    return Image.frombytes("RGB", (width, height), lots.randbytes(width * height * 3))
-
-
-def _saved(image: Image.Image, form: str = "PNG") -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, form)
-    return buffer.getvalue()
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-def _rows(lots: random.Random, rows: int, width: int = WIDTH) -> np.ndarray:
-    return np.random.default_rng(lots.randrange(2**32)).standard_normal((rows, width)).astype(np.float32)
 
 
 # --- kinds: the content of a message, and more of the body ------------------------------------------------------------
@@ -126,73 +82,11 @@ def _budget(lots: random.Random) -> tuple[Any, dict[str, Any]]:
     return content(picture(noise(lots, 96, 96))), {"mm_processor_kwargs": {"vtc_keep": keep}}
 
 
-def _not_finite(lots: random.Random) -> tuple[Any, dict[str, Any]]:
-    rows = _rows(lots, lots.randint(1, 40))
-    at = slice(None) if lots.random() < 0.3 else lots.randrange(rows.size)
-    rows.reshape(-1)[at] = lots.choice([np.nan, np.inf, -np.inf])
-    if lots.random() < 0.2:
-        return content(embeddings(rows.astype(np.float64) * 1e300)), {}  # too large for float32
-    if lots.random() < 0.2:
-        return content(embeddings(torch.from_numpy(rows).bfloat16())), {}
-    return content(embeddings(_rows(lots, 3)), embeddings(rows)), {}
-
-
-def _misfit(lots: random.Random) -> tuple[Any, dict[str, Any]]:
-    shape = lots.choice([(0, WIDTH), (4, 0), (4, 96), (4, 127), (4, 129), (WIDTH,), (), (0,), (1, 2, 3, WIDTH), (4, 1)])
-    return content(embeddings(np.ones(shape, np.float32))), {}
-
-
-def _no_floats(lots: random.Random) -> tuple[Any, dict[str, Any]]:
-    kind = lots.choice([np.int64, np.int8, np.uint8, np.bool_, np.complex64, np.complex128])
-    return content(embeddings(np.ones((4, WIDTH), kind))), {}
-
-
-def _odd_pickle(lots: random.Random) -> tuple[Any, dict[str, Any]]:
-    one = torch.ones(4, WIDTH)
-    odd = lots.choice(
-        [
-            lambda: [one],
-            lambda: {"image_embeds": one},
-            lambda: None,
-            lambda: "text",
-            lambda: torch.empty(4, WIDTH, device="meta"),
-            lambda: torch.sparse_coo_tensor(torch.tensor([[0], [0]]), torch.tensor([1.0]), (2**20, 2**20)),
-            lambda: torch.quantize_per_tensor(one, 0.1, 0, torch.quint8),
-            lambda: torch.nested.nested_tensor([one, one[:2]]),
-            lambda: one.to(torch.float8_e4m3fn),
-        ]
-    )
-    return content(embeddings(odd())), {}
-
-
-def _odd_array(lots: random.Random) -> tuple[Any, dict[str, Any]]:
-    odd = lots.choice(
-        [
-            np.full((4, WIDTH), "x"),
-            np.ones((4, WIDTH), np.uint16).view(np.dtype([("a", np.uint8), ("b", np.uint8)])),
-            np.full((4, WIDTH), np.datetime64("2020-01-01")),
-            np.ones((4, WIDTH), ">f4"),
-        ]
-    )
-    return content(embeddings(odd)), {}
-
-
-def _not_base64(lots: random.Random) -> tuple[Any, dict[str, Any]]:
-    good = embeddings(_rows(lots, 4))["image_embeds"]
-    text = lots.choice(["", "x", "%%%", good[: len(good) // 2 // 4 * 4], good[3:], _text(lots.randbytes(64)), "\x00"])
-    return content({"type": "image_embeds", "image_embeds": text}), {}
-
-
-def _huge_numbers(lots: random.Random) -> tuple[Any, dict[str, Any]]:
-    rows = _rows(lots, 4) * np.float32(lots.choice([1e10, 1e20, 1e30, 1e37]))
-    return content(embeddings(rows)), {}
-
-
 def _one_uuid(lots: random.Random) -> tuple[Any, dict[str, Any]]:
     """Of pictures and embeddings of any length, in any order."""
     uuid = lots.choice(["a", "b", ""])
     if lots.random() < 0.7:
-        return content(embeddings(_rows(lots, lots.randint(1, 60)), uuid=uuid)), {}
+        return content(embeddings(rows_of(lots, lots.randint(1, 60)), uuid=uuid)), {}
     if lots.random() < 0.3:
         return content({"type": "image_url", "image_url": None, "uuid": uuid}), {}
     return content(picture(noise(lots, 96, 96), uuid=uuid)), {
@@ -201,7 +95,7 @@ def _one_uuid(lots: random.Random) -> tuple[Any, dict[str, Any]]:
 
 
 def _broken_picture(lots: random.Random) -> tuple[Any, dict[str, Any]]:
-    good = _saved(noise(lots, 96, 96))
+    good = saved(noise(lots, 96, 96))
     bomb = good[:16] + (50_000).to_bytes(4) * 2 + good[24:]
     svg = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
     return content(of_bytes(lots.choice([b"", b"x", good[: len(good) // 2], bomb, svg, lots.randbytes(999)]))), {}
@@ -278,7 +172,7 @@ def _odd_body(lots: random.Random) -> tuple[Any, dict[str, Any]]:
             ([{"type": "image_embeds", "image_embeds": {"rows": [1, 2]}}], {}),
             ([{"type": "image_embeds", "image_embeds": [1.0]}], {}),
             ([{"type": "image_embeds", "image_embeds": None}], {}),
-            (content(picture(noise(lots, 96, 96)), embeddings(_rows(lots, 4))), {}),
+            (content(picture(noise(lots, 96, 96)), embeddings(rows_of(lots, 4))), {}),
             (content(picture(noise(lots, 96, 96))), {"mm_processor_kwargs": [1]}),
             (content(picture(noise(lots, 96, 96))), {"mm_processor_kwargs": {"vtc_keep": None}}),
             (content(picture(noise(lots, 96, 96))), {"media_io_kwargs": {"image": {"rgba_background_color": "x"}}}),
