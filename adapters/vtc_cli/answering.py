@@ -13,12 +13,12 @@ from vtc_llava.answering import prompt as prompt
 from .generation import GREEDY
 
 
-def encode(model: Any, processor: Any, pictures: Sequence[Image.Image], questions: Sequence[str]) -> Any:
+def inputs_of(model: Any, processor: Any, pictures: Sequence[Image.Image], questions: Sequence[str]) -> Any:
     """What `generate` takes, on the model's device, for each question about the picture at the same place."""
-    return fed(model, processor, pictures, [prompt(processor, question) for question in questions])
+    return inputs_of_prompts(model, processor, pictures, [prompt(processor, question) for question in questions])
 
 
-def fed(model: Any, processor: Any, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
+def inputs_of_prompts(model: Any, processor: Any, pictures: Sequence[Image.Image], prompts: Sequence[str]) -> Any:
     """The same of prompts that are written already."""
     inputs = processor(images=list(pictures), text=prompts, return_tensors="pt", padding=True)
     return inputs.to(model.device, model.dtype)
@@ -50,5 +50,5 @@ def _finite(model: Any, ids: torch.Tensor, logits: torch.Tensor) -> torch.Tensor
     return logits
 
 
-def words(processor: Any, ids: torch.Tensor) -> list[str]:
+def decoded(processor: Any, ids: torch.Tensor) -> list[str]:
     return [text.strip() for text in processor.batch_decode(ids, skip_special_tokens=True)]

@@ -34,10 +34,10 @@ def run(
     plan = models.plan(model, keep, method, all_tokens=bool(stages) and total is None)
     llava, processor, prompt = models.load_llava(plan, keep, total, question, place, dtype, stages)
     with progress.without_chatter(), progress.waiting("answering"):
-        inputs = answering.fed(llava, processor, [picture], [prompt])
+        inputs = answering.inputs_of_prompts(llava, processor, [picture], [prompt])
         with stopwatch(llava) as seconds:
             ids = answering.generate(llava, inputs, max_new_tokens)
-    typer.echo(visible(answering.words(processor, ids)[0]))
+    typer.echo(visible(answering.decoded(processor, ids)[0]))
     cost = llava.vtc.describe(*picture.size)
     typer.echo(plan.spent(cost.tokens_after, cost.tokens_before, total))
     if stages:

@@ -76,8 +76,8 @@ def _answered(scene: vtc_tiny.Scene, *answers: Sequence[str]) -> list[Answered]:
 def _answers(model: Any, processor: Any, scene: vtc_tiny.Scene) -> list[str]:
     """To all questions of a scene, in one batch."""
     questions = [question.text for question in vtc_tiny.questions(scene)]
-    inputs = answering.encode(model, processor, [scene.image] * len(questions), questions)
-    return answering.words(processor, answering.generate(model, inputs, LONGEST))
+    inputs = answering.inputs_of(model, processor, [scene.image] * len(questions), questions)
+    return answering.decoded(processor, answering.generate(model, inputs, LONGEST))
 
 
 def _kept(handle: vtc_llava.Handle, scene: vtc_tiny.Scene) -> Kept:

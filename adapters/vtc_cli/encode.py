@@ -43,17 +43,17 @@ class Options(NamedTuple):
     overwrite: bool
 
 
-def run(words: str, out: Path, options: Options) -> None:
+def run(where: str, out: Path, options: Options) -> None:
     """Write what is missing in OUT, and say what is there then."""
     try:
-        _encode(words, out, options)
+        _encode(where, out, options)
     except Refused as error:
         raise BadUsage(str(error)) from error
 
 
-def _encode(words: str, out: Path, options: Options) -> None:
-    with progress.waiting(f"listing {words}"):
-        source = open_source(words, options.column)
+def _encode(where: str, out: Path, options: Options) -> None:
+    with progress.waiting(f"listing {where}"):
+        source = open_source(where, options.column)
     plan = models.plan(options.model, options.keep, options.method)
     threads = max(1, min(MOST_THREADS, os.cpu_count() or 1) // options.workers)
     recipe = Recipe(
@@ -86,13 +86,13 @@ def _encode(words: str, out: Path, options: Options) -> None:
         seconds = time.perf_counter() - start
     first = f"the first: {' '.join(done.skipped[0])}" if done.skipped else ""
     if not done.encoded:
-        raise ValueError(f"none of {words}'s pictures could be encoded, {first} (all in {out / SKIPPED})")
+        raise ValueError(f"none of {where}'s pictures could be encoded, {first} (all in {out / SKIPPED})")
     typer.echo(visible(f"{out}: {done.encoded} pictures in {done.shards} shards, {plan.counted}, {options.dtype}"))
     if done.skipped:
         listed = f"{out / SKIPPED}: {len(done.skipped)} pictures that could not be encoded, {first}"
         typer.echo(visible(listed))
     if source.others:
-        typer.echo(visible(f"{words}: {source.others} other files, which are no pictures"))
+        typer.echo(visible(f"{where}: {source.others} other files, which are no pictures"))
     if left.pictures:
         share = done.seconds / (seconds * options.workers)
         progress.note(f"{left.pictures / seconds:.1f} pictures per second, {share:.0%} of the time in the encoder")

@@ -50,10 +50,10 @@ class Options(NamedTuple):
     overwrite: bool
 
 
-def run(words: str | None, out: Path, options: Options) -> None:
+def run(where: str | None, out: Path, options: Options) -> None:
     """Print a table and a recommendation; the rest is in OUT."""
     try:
-        report = _report(words, out, options)
+        report = _report(where, out, options)
     except Refused as error:
         raise BadUsage(str(error)) from error
     console = Console()
@@ -69,8 +69,8 @@ def run(words: str | None, out: Path, options: Options) -> None:
     typer.echo(visible(f"{out / PAGE}: to look at; {out / REPORT}: for machines"))
 
 
-def _report(words: str | None, out: Path, options: Options) -> vtc_tune.Report:
-    data = Scenes() if words is None else vtc_tune.open_data(words, options.questions)
+def _report(where: str | None, out: Path, options: Options) -> vtc_tune.Report:
+    data = Scenes() if where is None else vtc_tune.open_data(where, options.questions)
     with progress.waiting(f"looking at {data.name}"):
         drawn = draw(data, options.samples, options.seed)
     place, source = models.pick_device(options.device), models.find(options.model)

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from vtc_cli.answering import encode, words
+from vtc_cli.answering import decoded, inputs_of
 from vtc_core.methods import spelled
 from vtc_llava import Settings, patch
 
@@ -48,9 +48,9 @@ def measure(
 ) -> list[Row]:
     """All rows of these samples, (number, sample) each; `step` is called after each setting and the unpruned pass."""
     pictures, questions = [sample.picture() for _, sample in samples], [sample.question for _, sample in samples]
-    inputs = encode(model, processor, pictures, questions)
+    inputs = inputs_of(model, processor, pictures, questions)
     said = asking.unpruned(model, inputs, max_new_tokens)
-    wanted = words(processor, _together([one.ids for one in said], model))
+    wanted = decoded(processor, _together([one.ids for one in said], model))
     certain = [one.likelihood for one in said]
 
     def rows(setting: Settings | None, inputs: Any, answers: list[str], seen: Sequence[Any]) -> list[Row]:
@@ -81,10 +81,10 @@ def measure(
         with patch(model, processor, setting.keep, total=setting.total, method=setting.method) as handle:
             walks.lend(handle)
             if setting.budget not in written:
-                written[setting.budget] = encode(model, processor, pictures, questions)
+                written[setting.budget] = inputs_of(model, processor, pictures, questions)
             of_budget = written[setting.budget]
             seen, ids = asking.pruned(model, of_budget, said, max_new_tokens)
-        made += rows(setting, of_budget, words(processor, _together(ids, model)), seen)
+        made += rows(setting, of_budget, decoded(processor, _together(ids, model)), seen)
         step(None)
     return made
 

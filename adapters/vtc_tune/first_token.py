@@ -8,7 +8,7 @@ import torch
 
 from vtc_bench import costs
 from vtc_bench.timing import interleaved, ratio
-from vtc_cli.answering import encode
+from vtc_cli.answering import inputs_of
 from vtc_core.checks import feature_layers
 from vtc_llava import Settings, patch
 from vtc_llava.savings import decoder
@@ -35,11 +35,11 @@ def first_token(model: Any, processor: Any, sample: Sample, settings: Sequence[S
     """Of one prompt with one picture, for each setting; all in one interleaved run. Drawing pixels is not timed."""
     picture = sample.picture()
     runs: dict[str, Callable[[], float]] = {ALL: lambda: _seconds(model, whole)}
-    whole = encode(model, processor, [picture], [sample.question])
+    whole = inputs_of(model, processor, [picture], [sample.question])
     floors = []
     for number, setting in enumerate(settings):
         with patch(model, processor, setting.keep, total=setting.total, method=setting.method) as handle:
-            inputs = encode(model, processor, [picture], [sample.question])
+            inputs = inputs_of(model, processor, [picture], [sample.question])
             size = map(int, inputs["image_sizes"][0]) if "image_sizes" in inputs else ()
             tiles = handle.layouts["image"](*size).tiles
         runs[str(number)] = lambda setting=setting, inputs=inputs: _patched(model, processor, setting, inputs)

@@ -10,10 +10,10 @@ ARCHITECTURES = {"llava": "VtcLlavaForConditionalGeneration", "llava_next": "Vtc
 def lines(model: str, family: str, options: dict[str, Any]) -> dict[str, str]:
     """By where they are pasted; `options` are arguments of `vtc_llava.patch`. vLLM where the plugin has the family."""
     arguments = ", ".join(f"{name}={value!r}" for name, value in options.items())
-    words = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
+    flags = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
     lines = {
         "Python": f"vtc_llava.patch(model, processor, {arguments})",
-        "command line": f'vtc ask photo.jpg "What is this?" --model {shlex.quote(model)} {words}',
+        "command line": f'vtc ask photo.jpg "What is this?" --model {shlex.quote(model)} {flags}',
     }
     if family in ARCHITECTURES:
         overrides = json.dumps({"architectures": [ARCHITECTURES[family]], "vtc": options})

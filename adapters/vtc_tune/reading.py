@@ -24,11 +24,11 @@ from .samples import Data, Sample, Skip
 JSON_LINES, CSV, PARQUET = (".jsonl", ".ndjson", ".json"), (".csv",), (".parquet",)
 
 
-def open_data(words: str, questions: Sequence[str] = ()) -> Data:
+def open_data(where: str, questions: Sequence[str] = ()) -> Data:
     """Look at DATA and count its rows; no picture is read.
 
     Args:
-        words: a .jsonl, .csv or .parquet file with `image` and `question` (and, if known, `answer`) in each row; with
+        where: a .jsonl, .csv or .parquet file with `image` and `question` (and, if known, `answer`) in each row; with
             `questions` a folder, glob, tar or parquet file of pictures, as `vtc encode` takes them.
         questions: asked of every picture.
 
@@ -38,8 +38,8 @@ def open_data(words: str, questions: Sequence[str] = ()) -> Data:
         Refused: nothing there, or nothing that samples can be made of.
     """
     if questions:
-        return Asked(open_source(words), questions, words)
-    path = Path(words)
+        return Asked(open_source(where), questions, where)
+    path = Path(where)
     suffix = path.suffix.lower()
     if suffix in PARQUET:
         return ParquetRows(path)
@@ -47,7 +47,7 @@ def open_data(words: str, questions: Sequence[str] = ()) -> Data:
         return Rows(path, list(_json_rows(_text(path))))
     if suffix in CSV:
         return Rows(path, list(_csv(path, _text(path))))
-    raise Refused(f"{words} must be a .jsonl, .csv or .parquet file; of a folder of pictures, pass --question")
+    raise Refused(f"{where} must be a .jsonl, .csv or .parquet file; of a folder of pictures, pass --question")
 
 
 class Rows:

@@ -103,8 +103,8 @@ def test_total_is_of_the_whole_picture(vtc: Vtc, photo: Path, tiles: Path):
     answer, spent, _ = result.stdout.splitlines()
     assert cost.tokens_before > 72
     assert spent == f"17 of {cost.tokens_before} visual tokens (total 17)"
-    inputs = answering.encode(model, processor, [open_picture(photo)], ["what ?"])
-    assert answer == answering.words(processor, answering.generate(model, inputs, 3))[0]
+    inputs = answering.inputs_of(model, processor, [open_picture(photo)], ["what ?"])
+    assert answer == answering.decoded(processor, answering.generate(model, inputs, 3))[0]
 
 
 def test_a_method_for_a_tower_without_cls(vtc: Vtc, photo: Path, without_cls: Path):
@@ -170,7 +170,7 @@ def test_the_prompt_follows_the_checkpoint():
 def test_the_stopwatch_splits_all_of_the_time_and_leaves_no_hook(photo: Path, method: str):
     model, processor = make_llava(), make_processor()
     with vtc_llava.patch(model, processor, keep=4, method=method) as handle:
-        inputs = answering.encode(model, processor, [open_picture(photo)], ["what ?"])
+        inputs = answering.inputs_of(model, processor, [open_picture(photo)], ["what ?"])
         begin = time.perf_counter()
         with stopwatch(model) as seconds:
             answering.generate(model, inputs, max_new_tokens=3)

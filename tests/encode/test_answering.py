@@ -37,8 +37,8 @@ def test_answers_of_stored_features(pair: Any, recipe: Recipe, tmp_path: Path, k
 
     answers = answer_from(model, processor, features, asked, max_new_tokens=8)
     with vtc_llava.patch(model, processor, keep):
-        inputs = answering.encode(model, processor, [scene.image for scene in scenes], asked)
-        expected = answering.words(processor, answering.generate(model, inputs, 8))
+        inputs = answering.inputs_of(model, processor, [scene.image for scene in scenes], asked)
+        expected = answering.decoded(processor, answering.generate(model, inputs, 8))
         assert answer_from(model, processor, features[:3], asked[:3]) == answers[:3]  # patched or not
     assert answers == expected
     assert len(set(answers)) > 10

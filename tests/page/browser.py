@@ -36,8 +36,8 @@ def answers(scene: vtc_tiny.Scene, questions: list[str], keep: int, method: str 
     """PyTorch's, and what was kept for them."""
     model, processor = vtc_tiny.load()
     handle = vtc_llava.patch(model, processor, keep, method=method)
-    inputs = answering.encode(model, processor, [scene.image] * len(questions), questions)
-    made = answering.words(processor, answering.generate(model, inputs, LONGEST))
+    inputs = answering.inputs_of(model, processor, [scene.image] * len(questions), questions)
+    made = answering.decoded(processor, answering.generate(model, inputs, LONGEST))
     return [text or "(nothing)" for text in made], handle
 
 

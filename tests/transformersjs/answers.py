@@ -92,8 +92,8 @@ def in_torch(keep: int) -> Answers:
     vtc_llava.patch(model, processor, keep)
     answers = Answers([], [])
     for scene, questions in zip(SCENES, QUESTIONS, strict=True):
-        inputs = answering.encode(model, processor, [scene.image] * len(questions), questions)
-        texts = answering.words(processor, answering.generate(model, inputs, max_new_tokens=4))
+        inputs = answering.inputs_of(model, processor, [scene.image] * len(questions), questions)
+        texts = answering.decoded(processor, answering.generate(model, inputs, max_new_tokens=4))
         rows: Any = zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
         ids = [row[mask.bool()].tolist() for row, mask in rows]
         prompts = [answering.prompt(processor, question) for question in questions]

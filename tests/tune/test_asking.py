@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vtc_cli.answering import encode, generate, words
+from vtc_cli.answering import decoded, generate, inputs_of
 from vtc_core.methods import method_of
 from vtc_llava import Settings, patch
 from vtc_tune import asking
@@ -32,7 +32,7 @@ def rows_of(pair, samples, of, max_new_tokens=8):
 
 def likely(model, processor, sample, answer):
     """Log-probability a token, one prompt at a time: no padding, no features by hand."""
-    inputs = encode(model, processor, [sample.picture()], [sample.question])
+    inputs = inputs_of(model, processor, [sample.picture()], [sample.question])
     ids = torch.cat([inputs["input_ids"], answer[None]], 1)
     more = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     with torch.inference_mode():
@@ -45,13 +45,13 @@ def test_rows_are_what_the_patched_model_says_by_itself(pair, asked, name):
     model, processor = pair
     rows = rows_of(pair, asked, settings(name, keeps=(8,)))
     unpruned, few = rows[:12], rows[12:]
-    stock = encode(model, processor, [s.picture() for s in asked], [s.question for s in asked])
-    assert [row.answer for row in unpruned] == words(processor, generate(model, stock, 8))
+    stock = inputs_of(model, processor, [s.picture() for s in asked], [s.question for s in asked])
+    assert [row.answer for row in unpruned] == decoded(processor, generate(model, stock, 8))
     with torch.inference_mode():
         said = asking.unpruned(model, stock, 8)
     with patch(model, processor, 8, method=name):
-        inputs = encode(model, processor, [s.picture() for s in asked], [s.question for s in asked])
-        assert [row.answer for row in few] == words(processor, generate(model, inputs, 8))
+        inputs = inputs_of(model, processor, [s.picture() for s in asked], [s.question for s in asked])
+        assert [row.answer for row in few] == decoded(processor, generate(model, inputs, 8))
         assert [row.prompt for row in few] == inputs["attention_mask"].sum(1).tolist()
         pruned = [likely(model, processor, sample, one.ids) for sample, one in zip(asked, said, strict=True)]
     whole = [likely(model, processor, sample, one.ids) for sample, one in zip(asked, said, strict=True)]

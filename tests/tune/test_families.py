@@ -7,7 +7,7 @@ from llava.families import FAMILIES, IMAGE, VIDEO
 from small_models import picture
 
 import vtc_tune
-from vtc_cli.answering import encode, generate, words
+from vtc_cli.answering import decoded, generate, inputs_of
 from vtc_llava import patch
 
 SAMPLES: list[Any] = [
@@ -39,8 +39,8 @@ def test_what_is_measured_is_what_the_patched_model_says(name, tmp_path):
         for keep, total in budgets:
             mine = [row for row in rows if (row["method"], row["keep"], row["total"]) == (method, keep, total)]
             with patch(model, processor, keep, total=total, method=method):
-                inputs = encode(model, processor, pictures, questions)
-                assert [row["answer"] for row in mine] == words(processor, generate(model, inputs, 4))
+                inputs = inputs_of(model, processor, pictures, questions)
+                assert [row["answer"] for row in mine] == decoded(processor, generate(model, inputs, 4))
                 assert [row["visual"] for row in mine] == (inputs["input_ids"] == IMAGE).sum(1).tolist()
             if keep == case.tokens:
                 assert [row["agreement"] for row in mine] == [1, 1, 1]

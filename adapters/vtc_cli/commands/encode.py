@@ -26,7 +26,7 @@ from ..progress import waiting
 
 
 def encode(
-    words: Annotated[
+    pictures: Annotated[
         str,
         typer.Argument(
             metavar="INPUT", help="A folder, a glob in quotes, a .tar, or a .parquet file.", show_default=False
@@ -81,7 +81,7 @@ def encode(
 
     Example: [bold]vtc encode photos features --model llava-hf/llava-1.5-7b-hf --keep 64[/bold]
     """
-    _check(words, out, engine, address, workers)
+    _check(pictures, out, engine, address, workers)
     chosen = method_of(method, layers, reduce, "a corpus is encoded before anything is asked")
     with waiting("starting torch"):
         from ..encode import Options, run
@@ -104,16 +104,16 @@ def encode(
         packed=packed,
         overwrite=overwrite,
     )
-    run(words, out, options)
+    run(pictures, out, options)
 
 
-def _check(words: str, out: Path, engine: str, address: str | None, workers: int) -> None:
+def _check(pictures: str, out: Path, engine: str, address: str | None, workers: int) -> None:
     """Refuse an INPUT that is not there, an OUT that is a file, and an engine that cannot run."""
     check_installed("encode", "pyarrow")
     check_engine(engine, address, workers)
-    if not os.path.lexists(words) and not glob.has_magic(words):
+    if not os.path.lexists(pictures) and not glob.has_magic(pictures):
         from vtc_pictures import short
 
-        raise BadUsage(f"{short(words)}: no such file or folder")
+        raise BadUsage(f"{short(pictures)}: no such file or folder")
     if os.path.lexists(out) and not os.path.isdir(out):
         raise BadUsage(f"{out} is a file: OUT is a folder")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def tune(
-    words: Annotated[
+    data: Annotated[
         str | None,
         typer.Argument(
             metavar="DATA",
@@ -75,7 +75,7 @@ def tune(
     check_installed("tune", "pyarrow", "scipy", "jinja2")
     if not 0 < target < 1:
         raise BadUsage(f"--target must lie between 0 and 1, got {target}")
-    if words is None and question:
+    if data is None and question:
         raise BadUsage("--question is asked of the pictures of a folder: DATA is missing")
     if out.exists() and not out.is_dir():
         raise BadUsage(f"--out {out} is a file: a folder is needed")
@@ -102,7 +102,7 @@ def tune(
         workers=workers,
         overwrite=overwrite,
     )
-    run(words, out, options)
+    run(data, out, options)
 
 
 def _methods(values: list[str] | None) -> "list[Method] | None":
