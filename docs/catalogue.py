@@ -1,13 +1,16 @@
-"""The page of all methods: what each keeps of one picture, and its formula, from its own docstring."""
+"""What the pages of methods and stages list: each with its formula, from its docstring, and methods with pictures."""
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
 
 import pictures
 
-from vtc_core.methods import METHODS, Method, spelled
+from vtc_core.methods import METHODS, Method
 from vtc_core.methods.method import OF_CLS, OF_PROMPT
+from vtc_core.stages import STAGES, Stage
 
 ATTENTION = {"cls_attention", "cls_logits", "joint_attention", "received_attention", "sink_attention"}
 GROUPS = (
@@ -18,24 +21,18 @@ GROUPS = (
     "Baselines",
 )
 NO_PICTURE = "No picture: it takes a CLIP text tower, and the embedded model has none."
-HEAD = f"""# Methods
-
-No method wins everywhere: the [measured table](choose.md) says how they differ, [`vtc tune`](tune.md) which one your
-own data needs. Each is equal to its authors' code, whose outputs are the tests; what differs is listed under
-*Deviations*. `vtc methods` prints this catalogue, `vtc methods visionzip` one of its entries.
-
-All of them see the same scene here and keep {pictures.KEEP} of 144 tokens of it; those that read the question are asked
-"{pictures.QUESTION}". Dropped patches are dark, those that
-are merged into others half-dark. `vtc show photo.jpg --method visionzip` draws the same of your picture and checkpoint.
-"""
 
 
-def page() -> str:
-    groups: dict[str, list[type[Method]]] = {}
-    for kind in METHODS.values():
-        groups.setdefault(_group(kind), []).append(kind)
-    sections = [f"## {group}\n\n" + "\n".join(map(_entry, groups[group])) for group in GROUPS if group in groups]
-    return "\n".join([HEAD, _gallery(name for name, kind in METHODS.items() if pictures.possible(kind)), *sections])
+def methods() -> str:
+    """A gallery, then an entry each."""
+    lines = ['<div class="gallery">', *map(_small, filter(pictures.possible, METHODS.values())), "</div>\n"]
+    for group in GROUPS:
+        lines += [f"## {group}\n", *(_method(kind) for kind in METHODS.values() if _group(kind) == group)]
+    return "\n".join(lines)
+
+
+def stages() -> str:
+    return "\n".join(map(_stage, STAGES.values()))
 
 
 def _group(kind: type[Method]) -> str:
@@ -51,23 +48,33 @@ def _group(kind: type[Method]) -> str:
     return attention if needs <= ATTENTION else features
 
 
-def _gallery(names: Iterable[str]) -> str:
-    cells = (f'<a href="#{name}"><img src="../pictures/{name}-kept.png" alt="">{name}</a>' for name in names)
-    return "\n".join(['<div class="gallery">', *cells, "</div>\n"])
+def _small(kind: type[Method]) -> str:
+    return f'<a href="#{kind.name}"><img src="../pictures/{kind.name}-kept.png" alt="">{kind.name}</a>'
 
 
-def _entry(kind: type[Method]) -> str:
-    name = kind.name
-    facts = [
-        f'`method="{_spelled(kind)}"`',
-        re.sub(r"arXiv (\S+)", r"[arXiv \1](https://arxiv.org/abs/\1)", kind.source),
-        f"sees {', '.join(f'`{field}`' for field in kind.needs) or 'no features'}",
-        "towers with CLS" if any(field in OF_CLS for field in kind.needs) else "any tower",
-        *(["mixes tokens"] if kind.merges else []),
-    ]
-    picture = f"![what {name} keeps, and its scores](pictures/{name}.png)" if pictures.possible(kind) else NO_PICTURE
-    return f"### {name}\n\n{' · '.join(facts)}\n\n{inspect.getdoc(kind)}\n\n{picture}\n"
+def _method(kind: type[Method]) -> str:
+    sees = ", ".join(f"`{field}`" for field in kind.needs)
+    tower = "towers with CLS" if any(field in OF_CLS for field in kind.needs) else "any tower"
+    picture = f"![what {kind.name} keeps, and its scores](pictures/{kind.name}.png)"
+    facts = (f"sees {sees or 'nothing'}", tower, "mixes tokens" if kind.merges else "")
+    return f"{_entry(kind, *facts)}\n\n{picture if pictures.possible(kind) else NO_PICTURE}\n"
 
 
-def _spelled(kind: type[Method]) -> str:
-    return spelled(kind())
+def _stage(kind: type[Stage]) -> str:
+    marks = {
+        "mixes tokens": kind.merges,
+        "numbers positions anew": kind.renumbers,
+        "the picture decides how many": kind.adaptive,
+    }
+    return _entry(kind, kind.looks_at, *(mark for mark, has in marks.items() if has)) + "\n"
+
+
+def _entry(kind: Any, *facts: str) -> str:
+    source = re.sub(r"arXiv (\S+)", r"[arXiv \1](https://arxiv.org/abs/\1)", kind.source)
+    told = " · ".join(filter(None, (source, *facts, "; ".join(_parameters(kind)))))
+    return f"### {kind.name}\n\n{told}\n\n{inspect.getdoc(kind)}"
+
+
+def _parameters(kind: Any) -> Iterator[str]:
+    for field in fields(kind):
+        yield f"`{field.name}={field.default!r}`"

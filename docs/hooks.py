@@ -31,6 +31,7 @@ MOUNTED = {
     "security.md": "SECURITY.md",
 }
 
+LISTS = {"<!-- methods -->": catalogue.methods, "<!-- stages -->": catalogue.stages}
 FENCED = re.compile(r"(^ *```.*?^ *```\s*?$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[([^\[\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")  # words, path, anchor
 
@@ -39,7 +40,7 @@ def on_files(files: Files, config: Any) -> Files:
     generated = partial(File.generated, config)
     for page, source in MOUNTED.items():
         files.append(generated(page, abs_src_path=str(ROOT / source)))
-    for page, text in {"methods.md": catalogue.page(), **reference.pages(ROOT)}.items():
+    for page, text in reference.pages(ROOT).items():
         files.append(generated(page, content=text))
     for name, png in pictures.all_methods():
         files.append(generated(f"pictures/{name}.png", content=png))
@@ -61,7 +62,10 @@ def on_page_read_source(page: Any, config: Any) -> str | None:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links between files of the repository become links between pages; one that leads nowhere is left to mkdocs."""
+    """The lists of the catalogue in their places, and links between files of the repository as links between pages.
+
+    A link that leads nowhere is left to mkdocs, which refuses it.
+    """
     if page.file.abs_src_path is None or page.file.src_uri.startswith("source/"):
         return markdown
     here, known = Path(page.file.abs_src_path).parent, _by_source(files)
@@ -73,7 +77,10 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
             return f"[{words}]({'../' * page.file.src_uri.count('/')}{known[source].src_uri}{anchor})"
         return words if source.is_dir() else link[0]
 
-    return "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in FENCED.split(markdown))
+    text = "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in FENCED.split(markdown))
+    for mark, listed in LISTS.items():
+        text = text.replace(mark, listed()) if mark in text else text
+    return text
 
 
 def _by_source(files: Files) -> dict[Path, File]:

@@ -10,6 +10,7 @@ from pathlib import Path
 PACKAGES = (
     "vtc_core",
     "vtc_core/methods",
+    "vtc_core/stages",
     "backends/vtc_torch",
     "backends/vtc_jax",
     "backends/vtc_onnx",
@@ -40,5 +41,6 @@ def _api(package: Path) -> str:
     tree = ast.parse((package / "__init__.py").read_text())
     imports = [statement for statement in tree.body if isinstance(statement, ast.ImportFrom)]
     exported = {alias.name for statement in imports if statement.level for alias in statement.names}
-    names = sorted(exported, key=lambda name: (name[0].isupper(), name))  # functions first
-    return "\n\n".join([f"# {name}", ast.get_docstring(tree) or "", *(f"::: {name}.{one}" for one in names)])
+    names = (name for name in exported if not name.isupper())  # of constants the code says enough
+    ordered = sorted(names, key=lambda name: (name[0].isupper(), name))  # functions first
+    return "\n\n".join([f"# {name}", ast.get_docstring(tree) or "", *(f"::: {name}.{one}" for one in ordered)])

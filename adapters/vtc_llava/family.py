@@ -17,7 +17,8 @@ def nothing_more(config: Any) -> None:
 
 @dataclass(frozen=True)
 class Family:
-    """One `config.model_type`. The layouts say how tokens are packed and counted; see the README on adding one.
+    """One `config.model_type`. The layouts say how tokens are packed and counted; docs/add-a-family.md
+    is how to add one.
 
     Attributes:
         model: the class of the whole model.
