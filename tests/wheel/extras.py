@@ -31,7 +31,10 @@ def check(wheel: Path, extra: str) -> None:
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         environment |= {"PATH": f"{programs}{os.pathsep}{environment['PATH']}", "ROOT": str(ROOT)}
         wanted = f"vtc-cls{'' if extra == BARE else f'[{extra}]'} @ {wheel.resolve().as_uri()}"
-        for words in (("pip", "install", "-q", "-c", ROOT / "constraints.txt", wanted), ("bash", "-eu", CHECKS[extra])):
+        for words in (
+            ("pip", "install", "-q", "--no-compile", "-c", ROOT / "constraints.txt", wanted),
+            ("bash", "-eu", CHECKS[extra]),
+        ):
             subprocess.run(words, cwd=empty, env=environment, check=True)
 
 
