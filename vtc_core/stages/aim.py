@@ -31,7 +31,7 @@ class AimPageRank(Stage):
     """
 
     name: ClassVar[str] = "aim"
-    looks_at: ClassVar[str] = "PageRank of attention, layer by layer"
+    looks_at: ClassVar[str] = "PageRank of attention"
     source: ClassVar[str] = "arXiv 2412.03248"
     needs: ClassVar[tuple[str, ...]] = ("query", "keys")
     rows: ClassVar[str] = "all"

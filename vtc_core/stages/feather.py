@@ -32,7 +32,7 @@ class Feather(Stage):
     """
 
     name: ClassVar[str] = "feather"
-    looks_at: ClassVar[str] = "attention of the last token, without RoPE; a grid"
+    looks_at: ClassVar[str] = "last token, without RoPE; a grid"
     source: ClassVar[str] = "arXiv 2412.13180"
     needs: ClassVar[tuple[str, ...]] = ("plain_query", "plain_keys")
     adaptive: ClassVar[bool] = True

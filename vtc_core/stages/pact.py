@@ -34,7 +34,7 @@ class Pact(Stage):
     """
 
     name: ClassVar[str] = "pact"
-    looks_at: ClassVar[str] = "one mean query; dense places among keys"
+    looks_at: ClassVar[str] = "one mean query; dense keys"
     source: ClassVar[str] = "arXiv 2504.08966"
     needs: ClassVar[tuple[str, ...]] = ("plain_query", "plain_keys", "keys", "hidden")
     rows: ClassVar[str] = "all"

@@ -37,7 +37,7 @@ class SparseVlm(Stage):
     """
 
     name: ClassVar[str] = "sparsevlm"
-    looks_at: ClassVar[str] = "attention of words about the picture"
+    looks_at: ClassVar[str] = "attention of words on the picture"
     source: ClassVar[str] = "arXiv 2410.04417"
     needs: ClassVar[tuple[str, ...]] = ("query", "keys", "hidden", "embeddings")
     rows: ClassVar[str] = "text"

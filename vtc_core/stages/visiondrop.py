@@ -34,7 +34,7 @@ class VisionDrop(Stage):
     """
 
     name: ClassVar[str] = "visiondrop"
-    looks_at: ClassVar[str] = "attention among visual tokens; others' keys"
+    looks_at: ClassVar[str] = "attention among visual tokens; keys"
     source: ClassVar[str] = "arXiv 2506.22283"
     needs: ClassVar[tuple[str, ...]] = ("query", "keys")
     rows: ClassVar[str] = "visual"
