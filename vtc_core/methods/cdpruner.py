@@ -29,7 +29,7 @@ class CdPruner(Method):
     """
 
     name: ClassVar[str] = "cdpruner"
-    looks_at: ClassVar[str] = "differing, by CLIP's view of the prompt"
+    looks_at: ClassVar[str] = "unlike, by CLIP's view of the prompt"
     source: ClassVar[str] = "arXiv 2506.10967"
     needs: ClassVar[tuple[str, ...]] = ("projected", "image_embeds", "text_embeds")
 
