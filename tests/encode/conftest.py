@@ -9,7 +9,7 @@ import torch
 import vtc_tiny
 from vtc_encode import Recipe, Worker
 
-from .encoding import SCENES
+from .encoding import SCENES, contents, run
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -45,3 +45,11 @@ def recipe() -> Recipe:
 @pytest.fixture(scope="session")
 def worker(recipe: Recipe) -> Worker:
     return Worker(recipe)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(worker: Worker, photos: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """What a folder holds that was filled without a break."""
+    out = tmp_path_factory.mktemp("uninterrupted")
+    run(worker, photos, out)
+    return contents(out)

@@ -1,4 +1,4 @@
-"""Parquet files with odd rows: each is skipped with a short reason, and the run goes on."""
+"""Parquet files: their columns, and rows from any position; an odd row is skipped by name, and the run goes on."""
 
 import base64
 import os
@@ -10,9 +10,10 @@ import pytest
 
 import vtc_tiny
 from vtc_encode import Refused, Worker, open_source
+from vtc_pictures import Unreadable
 
 from .encoding import rows, run, skipped
-from .test_sources import fill, read, refusals
+from .sourcing import fill, read, refusals
 
 
 def written(path: Path, /, **columns: object) -> str:
@@ -100,3 +101,52 @@ def test_pairs_of_something_else(tmp_path: Path):
         "0": "is a str, neither bytes nor a path",
         "1": "is null",
     }
+
+
+@pytest.mark.parametrize("row_group_size", [3, 64, 1000])
+def test_a_parquet_file_from_any_position(tmp_path: Path, row_group_size: int):
+    data = [str(i).encode() * 50 for i in range(100)]
+    table = pa.table({"label": list(range(100)), "picture": data})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=row_group_size)
+    source = open_source(str(tmp_path / "a.parquet"))
+    expected = [(str(i), data[i]) for i in range(100)]
+    assert read(source) == expected
+    for start, stop in [(0, 7), (7, 14), (50, 60), (20, 30), (30, 100), (99, 100), (0, 100)]:  # on, ahead, back
+        assert read(source, start, stop) == expected[start:stop]
+    half = source.read(10, 20)
+    next(half)  # a reader that stops halfway
+    assert read(source, 10, 12) == expected[10:12]
+
+
+def test_parquet_columns(tmp_path: Path):
+    fill(tmp_path, "p/a.png", "p/b.png")
+    paths, path = ["p/a.png", "p/b.png"], tmp_path / "a.parquet"
+    expected = [(name, name.encode()) for name in paths]
+
+    def of(column: str | None = None, **columns: object) -> list[tuple[str, bytes]]:
+        pq.write_table(pa.table(columns), path)
+        return read(open_source(str(path), column))
+
+    assert of(path=paths, caption=["x", "y"]) == expected  # relative to the table's folder
+    assert of(image_path=[str(tmp_path / name) for name in paths])[1][1] == b"p/b.png"
+    assert of(image=[b"x", b"y"], id=[7, None]) == [("7", b"x"), ("1", b"y")]
+    pairs = [{"bytes": b"x", "path": "0.jpg"}, {"bytes": None, "path": "p/b.png"}]  # as Hugging Face datasets
+    assert of(image=pairs, label=[0, 1]) == [("0.jpg", b"x"), ("p/b.png", b"p/b.png")]
+    assert of(thumb=[b"t"], image=[b"x"], column="image") == [("0", b"x")]
+    assert of(image=pa.array([b"x"], pa.large_binary())) == [("0", b"x")]
+    for columns, column, why in [
+        ({"thumb": [b"t"], "full": [b"x"]}, None, "--column; there are thumb (binary), full (binary)"),
+        ({"caption": ["x"]}, None, "--column; there are caption (string)"),
+        ({"caption": ["x"], "n": [1]}, "n", "no such column of bytes or paths, but caption (string), n (int64)"),
+        ({"caption": ["x"]}, "image", "--column image: "),
+    ]:
+        with pytest.raises(Refused) as caught:
+            of(column, **columns)
+        assert why in str(caught.value)
+
+
+def test_null_in_a_parquet_file(tmp_path: Path):
+    pq.write_table(pa.table({"image": pa.array([None, b"x"], pa.binary())}), tmp_path / "a.parquet")
+    null, _ = open_source(str(tmp_path / "a.parquet")).read(0, 2)
+    with pytest.raises(Unreadable, match="is null"):
+        null.open()

@@ -12,7 +12,7 @@ import pytest
 from vtc_encode import Refused, open_source
 from vtc_encode.tars import CutOff
 
-from .test_sources import read, refusals, tar_of
+from .sourcing import read, refusals, tar_of
 
 BLOCK = 512
 
