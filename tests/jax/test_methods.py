@@ -16,7 +16,7 @@ from vtc_jax import received_attention as jax_received
 
 from ..torch.eager import FEATURE_TOLERANCE
 from ..torch.seeing import Sees
-from ..torch.test_loading import save_llava
+from ..torch.savers import save_llava
 
 FIELDS = [name for name in Seen._fields if name not in ("places", "tile", "flow")]
 METHODS_OF = {  # method -> what it stands for
