@@ -1,4 +1,4 @@
-"""The embedded model, once."""
+"""The embedded model, and a folder of its results."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import pytest
 import torch
 
 import vtc_tiny
+
+from .running import tuned
 
 
 @pytest.fixture(scope="session")
@@ -21,3 +23,11 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def whole(pair, tmp_path_factory):
+    """A folder that was filled without a break."""
+    out = tmp_path_factory.mktemp("tuned") / "out"
+    tuned(pair, out)
+    return out

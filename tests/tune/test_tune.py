@@ -1,13 +1,12 @@
-"""All of it on a few scenes: stopped and resumed, refused, and with a method that is wrong on purpose."""
+"""All of it on a few scenes: what the rows and the report hold, a method that is wrong on purpose, Ray."""
 
 import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow.parquet as pq
 import pytest
@@ -20,6 +19,8 @@ from vtc_tune.ray_engine import on_ray
 from vtc_tune.scenes import Scenes
 from vtc_tune.settings import default_methods, settings_of
 
+from .running import FEW, tuned, without_times
+
 # The command, on the scenes of these tests.
 RAY = """
 import vtc_cli.tune
@@ -28,44 +29,6 @@ from vtc_tune.scenes import Scenes
 vtc_cli.tune.Scenes = lambda: Scenes(range(50))
 main()
 """
-FEW = {"methods": ["vtc-cls", "centerclip"], "keeps": [16, 72], "count": 10, "batch_size": 4}
-
-
-class Stopped(BaseException):
-    """As a kill: nothing catches it."""
-
-
-@contextmanager
-def stopping(after):
-    left = [after]
-
-    def step(result):
-        left[0] -= 1
-        if left[0] < 0:
-            raise Stopped
-        return result
-
-    yield step
-
-
-def tuned(pair, out=None, **options):
-    given: dict[str, Any] = {**FEW, "name": "tiny", "out": out, **options}
-    return vtc_tune.tune(*pair, samples=Scenes(range(50)), **given)
-
-
-def without_times(report):
-    made = json.loads(report)
-    for setting in made["settings"]:
-        setting.pop("time_to_first_token")
-    return json.dumps(made)
-
-
-@pytest.fixture(scope="module")
-def whole(pair, tmp_path_factory):
-    """A folder that was filled without a break."""
-    out = tmp_path_factory.mktemp("tuned") / "out"
-    tuned(pair, out)
-    return out
 
 
 def test_rows_are_all_samples_with_all_settings(whole):
@@ -86,67 +49,6 @@ def test_means_are_those_of_the_rows(whole):
             assert setting[name]["mean"] == pytest.approx(sum(row[name] for row in mine) / 10)
         assert setting["time_to_first_token"]["measured"] > 0
         assert 0.4 < setting["time_to_first_token"]["floor"] < 1
-
-
-def test_stopped_at_ten_places_and_resumed_it_says_the_same(pair, whole, tmp_path):
-    """Of three blocks of five steps; what was begun is done anew."""
-    out = tmp_path / "out"
-    for after in (0, 1, 4, 5, 2, 4, 6, 3, 0, 4):
-        with pytest.raises(Stopped):
-            tuned(pair, out, bar=lambda what, steps, after=after: stopping(after))
-        assert not (out / "report.json").exists()
-    (out / "blocks" / ".000001.parquet.0.tmp").write_bytes(b"half")
-    tuned(pair, out)
-    first = (out / "report.json").read_bytes()
-    assert without_times(first) == without_times((whole / "report.json").read_bytes())
-    assert not [*(out / "blocks").glob(".*")]
-    tuned(pair, out, bar=lambda what, steps: stopping(steps))  # of none
-    assert (out / "report.json").read_bytes() == first  # times, too: they are measured once
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"keeps": [16]}, "other methods or budgets"),
-        ({"seed": 1}, "other samples"),
-        ({"max_new_tokens": 3}, "max_new_tokens 64, not 3"),
-        ({"batch_size": 5}, "batch_size 4, not 5"),
-    ],
-)
-def test_results_of_other_settings_are_refused(pair, whole, changed, message):
-    before = (whole / "report.json").read_bytes()
-    with pytest.raises(Refused, match=f"out holds results of {message}: --overwrite starts anew"):
-        tuned(pair, whole, **changed)
-    assert (whole / "report.json").read_bytes() == before
-
-
-def test_another_model_is_refused(pair, whole):
-    model, processor = pair
-    weight = model.lm_head.weight.data
-    before = weight[0, 0].clone()
-    weight[0, 0] = 1
-    try:
-        with pytest.raises(Refused, match="another model"):
-            tuned((model, processor), whole)
-    finally:
-        weight[0, 0] = before
-
-
-def test_another_target_is_another_verdict_on_the_same_rows(pair, whole):
-    report = tuned(pair, whole, target=0.05, bar=lambda what, steps: stopping(steps))
-    assert report.recommended is not None
-    tuned(pair, whole)
-
-
-def test_a_damaged_block_is_named(pair, whole):
-    path = whole / "blocks" / "000001.parquet"
-    data = path.read_bytes()
-    path.write_bytes(data[:-20])
-    try:
-        with pytest.raises(Refused, match=r"000001\.parquet is damaged since it was written: remove it"):
-            tuned(pair, whole)
-    finally:
-        path.write_bytes(data)
 
 
 @dataclass(frozen=True)
@@ -218,24 +120,6 @@ def test_defaults_fit_the_tower(pair):
 def test_what_does_not_fit_is_refused_before_any_work(pair, options, message):
     with pytest.raises(ValueError, match=message):
         tuned(pair, **options)
-
-
-def test_overwrite_starts_anew(pair, tmp_path):
-    few = {"keeps": [16], "methods": ["norm"], "count": 4}
-    tuned(pair, tmp_path, **few)
-    (tmp_path / "mine.txt").write_text("kept")
-    report = tuned(pair, tmp_path, **few, seed=1, overwrite=True)
-    assert len(pq.read_table(tmp_path / "results.parquet")) == len(report.rows) == 8
-    assert (tmp_path / "mine.txt").read_text() == "kept"
-
-
-def test_two_runs_at_once_are_refused(pair, tmp_path):
-    def bar(what, steps):
-        with pytest.raises(Refused, match="is being written by another vtc tune"):
-            tuned(pair, tmp_path, keeps=[16])
-        return stopping(steps)
-
-    tuned(pair, tmp_path, keeps=[16], count=4, bar=bar)
 
 
 @pytest.mark.usefixtures("no_cluster")
