@@ -15,8 +15,8 @@ from vtc_jax import PrunedEncoder, exporting
 from vtc_jax import received_attention as jax_received
 
 from ..torch.eager import FEATURE_TOLERANCE
-from ..torch.seeing import Sees
 from ..torch.savers import save_llava
+from ..torch.seeing import Sees
 
 FIELDS = [name for name in Seen._fields if name not in ("places", "tile", "flow")]
 METHODS_OF = {  # method -> what it stands for

@@ -1,4 +1,4 @@
-"""What layers give to the fields of `Seen`: a stock tower in float64, by the words of `Seen`, without any part of vtc."""
+"""What layers give to the fields of `Seen`: a stock tower in float64, by the words of `Seen`, and no part of vtc."""
 
 from typing import Any
 
