@@ -1,4 +1,4 @@
-"""One exported file for all tests that only look."""
+"""Exported files for all tests that only look."""
 
 import onnx
 import pytest
@@ -6,6 +6,9 @@ import torch
 from small_models import make_tower
 
 import vtc_onnx
+from vtc_core.methods import VtcCls
+
+from .small import small
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +33,11 @@ def exported(tower, tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(exported):
     return onnx.load(exported[1])
+
+
+@pytest.fixture(scope="session")
+def path(tmp_path_factory):
+    """An exported file of the smallest tower, with 4 of its 9 tokens."""
+    path = tmp_path_factory.mktemp("onnx") / "e.onnx"
+    vtc_onnx.export(small(), path, 4, VtcCls(1))
+    return path

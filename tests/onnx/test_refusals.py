@@ -2,15 +2,11 @@
 
 import subprocess
 import sys
-from typing import Any
 
-import jaxtyping
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import helper
-from small_models import make_llava, make_tower, pixels, siglip_config
+from small_models import make_llava, siglip_config
 from transformers import SiglipVisionModel
 
 import vtc_onnx
@@ -18,14 +14,7 @@ from vtc_core.methods import VtcCls
 from vtc_onnx import graph, verifying
 from vtc_torch import PrunedEncoder as TorchEncoder
 
-TOWER: dict[str, Any] = {"depth": 2, "dim": 16, "heads": 2, "grid": 3}
-
-
-@pytest.fixture(scope="module")
-def path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("onnx") / "e.onnx"
-    vtc_onnx.export(make_tower(**TOWER), path, 4, VtcCls(1))
-    return path
+from .small import small
 
 
 @pytest.fixture
@@ -55,13 +44,13 @@ def no_work(monkeypatch):
 )
 def test_settings_that_do_not_fit_are_refused(tmp_path, arguments, kind, message):
     with pytest.raises(kind, match=message):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", **({"keep": 4, "method": VtcCls(1)} | arguments))
+        vtc_onnx.export(small(), tmp_path / "e.onnx", **({"keep": 4, "method": VtcCls(1)} | arguments))
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("no_work")
 def test_sources_that_cannot_be_exported_are_refused(tmp_path):
-    path, tower = tmp_path / "e.onnx", make_tower(**TOWER)
+    path, tower = tmp_path / "e.onnx", small()
     with pytest.raises(ValueError, match="SiglipVisionModel has no CLS token"):
         vtc_onnx.export(SiglipVisionModel(siglip_config()), path)
     with pytest.raises(ValueError, match="method 'flowcut' cannot be exported: it drops tokens inside the encoder"):
@@ -99,12 +88,12 @@ def test_a_file_is_not_replaced_unasked(tmp_path):
     path = tmp_path / "e.onnx"
     path.write_text("mine")
     with pytest.raises(ValueError, match=r"e\.onnx is there already: pass overwrite=True to replace it"):
-        vtc_onnx.export(make_tower(**TOWER), path, 4, VtcCls(1))
+        vtc_onnx.export(small(), path, 4, VtcCls(1))
     assert path.read_text() == "mine"
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere to write e\.onnx to"):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path / "nowhere" / "e.onnx", 4, VtcCls(1))
+        vtc_onnx.export(small(), tmp_path / "nowhere" / "e.onnx", 4, VtcCls(1))
     with pytest.raises(IsADirectoryError, match="path must be a file, got the folder"):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path, 4, VtcCls(1))
+        vtc_onnx.export(small(), tmp_path, 4, VtcCls(1))
 
 
 def test_without_torch_the_error_says_what_to_install():
@@ -130,7 +119,7 @@ def test_nothing_half_written_stays(tmp_path, monkeypatch, failure):
 
     monkeypatch.setattr(verifying, "verify", interrupted)
     with pytest.raises(failure):
-        vtc_onnx.export(make_tower(**TOWER), path, 4, VtcCls(1), overwrite=True)
+        vtc_onnx.export(small(), path, 4, VtcCls(1), overwrite=True)
     assert seen == [(tmp_path, True)]  # it was written, next to where it was to go
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_text() == "mine"
@@ -147,7 +136,7 @@ select = graph.select
 def test_a_file_that_keeps_other_tokens_is_found_and_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(graph, "select", lowest)
     with pytest.raises(RuntimeError, match=r"does not keep the tokens with its highest scores \(batch 1, keep 1\)"):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", 4, VtcCls(1))
+        vtc_onnx.export(small(), tmp_path / "e.onnx", 4, VtcCls(1))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -161,77 +150,11 @@ def test_a_file_that_computes_something_else_is_found_and_removed(tmp_path, monk
     monkeypatch.setattr(verifying, "PrunedEncoder", Other)
     message = rf"{part} of the exported file differ by \d.* from torch's \(batch 1, keep 1\); at most \d.* is allowed"
     with pytest.raises(RuntimeError, match=message):
-        vtc_onnx.export(make_tower(**TOWER), tmp_path / "e.onnx", 4, VtcCls(1))
+        vtc_onnx.export(small(), tmp_path / "e.onnx", 4, VtcCls(1))
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_of_another_method_is_found(path):
-    encoder = TorchEncoder(make_tower(**TOWER), 4, "random")
+    encoder = TorchEncoder(small(), 4, "random")
     with pytest.raises(RuntimeError, match="scores of the exported file differ"):
         verifying.verify(path, encoder, "float32")
-
-
-# --- running a file ---------------------------------------------------------------------------------------------------
-
-
-def test_arguments_that_do_not_fit_the_file(path):
-    file = vtc_onnx.PrunedEncoder(path, threads=1)
-    pixel_values = pixels(make_tower(**TOWER)).numpy()
-    message = r"keep must be an integer in \[1, 9\] \(the number of patch tokens\), got 600"
-    with pytest.raises(ValueError, match=message):
-        file(pixel_values, keep=600)
-    with pytest.raises(ValueError, match=message):
-        vtc_onnx.PrunedEncoder(path, keep=600)
-    with pytest.raises(ValueError, match="pixel_values must be pictures of 12 x 12 pixels, got 13 x 12"):
-        file(np.zeros((1, 3, 13, 12), np.float32))
-    with pytest.raises(ValueError, match="pixel_values must have 3 channels, got 4"):
-        file(np.zeros((1, 4, 12, 12), np.float32))
-    with pytest.raises(ValueError, match=r"providers must be some of .*'CPUExecutionProvider'.*, got 'GPU'"):
-        vtc_onnx.PrunedEncoder(path, providers=["GPU"])
-    with pytest.raises(ValueError, match="threads must be an integer of at least 1, got 0"):
-        vtc_onnx.PrunedEncoder(path, threads=0)
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """Without the tests' own checks of types, which would be first."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-
-
-@pytest.mark.usefixtures("untyped")
-@pytest.mark.parametrize("dtype", ["uint8", "int32", "bool"])
-def test_pixels_that_are_no_floating_point_numbers_are_refused(path, dtype):
-    message = f"pixel_values must be an array of floating-point numbers, got {dtype}"
-    with pytest.raises(TypeError, match=message):
-        vtc_onnx.PrunedEncoder(path)(np.zeros((1, 3, 12, 12), dtype))
-
-
-def test_keep_of_the_file_of_the_object_and_of_the_call(path):
-    pixel_values = pixels(make_tower(**TOWER)).numpy()
-    assert vtc_onnx.PrunedEncoder(path)(pixel_values).indices.shape == (2, 4)
-    file = vtc_onnx.PrunedEncoder(path, keep=np.int32(2), providers=["CPUExecutionProvider"])
-    assert file(pixel_values).indices.shape == (2, 2)
-    assert file(pixel_values, keep=9).indices.tolist() == [list(range(9))] * 2
-    assert repr(file) == f"PrunedEncoder({str(path)!r}, keep=2 of 9, method='vtc-cls:layers=1')"
-
-
-def test_pixels_of_other_floats_are_taken(path):
-    pixel_values = pixels(make_tower(**TOWER)).numpy()
-    file = vtc_onnx.PrunedEncoder(path)
-    for got, expected in zip(file(pixel_values.astype(np.float64)), file(pixel_values), strict=True):
-        np.testing.assert_array_equal(got, expected)
-
-
-def test_files_that_vtc_did_not_export_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"there is no file .*absent.onnx"):
-        vtc_onnx.PrunedEncoder(tmp_path / "absent.onnx")
-    (tmp_path / "text.onnx").write_text("no model")
-    with pytest.raises(ValueError, match=r"text.onnx is not an ONNX model"):
-        vtc_onnx.PrunedEncoder(tmp_path / "text.onnx")
-    value = helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch"])
-    result = helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["batch"])
-    plain = helper.make_graph([helper.make_node("Relu", ["x"], ["y"])], "plain", [value], [result])
-    model = helper.make_model(plain, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx.save(model, tmp_path / "plain.onnx")
-    with pytest.raises(ValueError, match=r"plain\.onnx was not exported by vtc_onnx.export: it lacks the metadata vtc"):
-        vtc_onnx.PrunedEncoder(tmp_path / "plain.onnx")
