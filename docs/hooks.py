@@ -24,6 +24,7 @@ MOUNTED = {
     "embedded.md": "adapters/vtc_tiny/README.md",
     "lmms.md": "adapters/vtc_lmms/README.md",
     "write-a-method.md": "vtc_core/methods/README.md",
+    "write-a-stage.md": "vtc_core/stages/README.md",
     "write-a-backend.md": "conformance/README.md",
     "results.md": "benchmarks/RESULTS.md",
     "changelog.md": "CHANGELOG.md",

@@ -39,6 +39,7 @@ def patch(
     """Prune the visual tokens of `model` from now on, in place, these two instances only.
 
     Modifications:
+
     - `model.model.get_image_features` (and `get_video_features`) walks through the model's own tower as
       `vtc_torch.PrunedEncoder` does, then through its own projector, and packs what was chosen;
       `model.model.get_placeholder_mask` explains a prompt that the patched processor did not write;
@@ -47,6 +48,7 @@ def patch(
     - with a method that reads the prompt, `forward` and `generate` let it see their ids, see `words`;
     - with `stages`, `model.model.language_model.forward` drops more of them between its layers, see `decoding`;
     - `model.config.vtc` holds the settings: saved with the model, and read by `load`.
+
     Nothing else changes: `generate`, beams, sampling, labels, batches and prompts without pictures work as before.
 
     Args:

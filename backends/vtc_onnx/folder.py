@@ -55,6 +55,7 @@ def export_folder(
     The last two are copied from `source`/onnx where it has them; those already in `path` stay.
 
     Modifications to what the checkpoint says of itself, so that whoever reads the folder writes `keep` placeholders:
+
     - config: `image_seq_length` is `keep`; `transformers.js_config` names the encoder's dtype, without which browsers
       look for a `_quantized` file; the language model's settings are spelled out, as transformers.js knows no defaults;
     - processor: `num_additional_image_tokens` is `keep` - tokens, a negative number. transformers.js writes a
