@@ -84,9 +84,15 @@ def test_a_stage_sees_where_tokens_are_in_their_pictures(family):
                 kept = handle.last.indices.flatten()
                 same(found, torch.stack([kept // side, kept % side], 1))
             assert len(found.unique(dim=0)) > 5
-            new_tokens(model, encoded(processor, prompts(case)[prompt]), num_beams=2)
-            beams = torch.cat([seen.places[0] for seen in noting.seen[2::2]])
-            same(beams, found)
+
+    noting = Noting(layer=1, keep=1.0)
+    with vtc_llava.patch(model, processor, **budgeted(case, {"keep": 5}), stages=[noting]):
+        model(**encoded(processor, prompts(case)["batch"]))
+        new_tokens(model, encoded(processor, prompts(case)["batch"]), num_beams=2)
+    for alone, beams in zip(noting.seen[:2], (noting.seen[2:4], noting.seen[4:]), strict=True):
+        assert len(beams) == 2
+        for beam in beams:
+            same(beam.places, alone.places)
 
 
 def test_all_places_of_a_whole_picture_are_its_grid():
