@@ -2,14 +2,12 @@
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from small_models import make_llava, make_processor
-from typer.testing import Result
 
 import vtc_llava
 from vtc_cli import answering
@@ -17,8 +15,8 @@ from vtc_cli.ask import stopwatch
 from vtc_cli.pictures import open_picture
 
 from ..llava.families import llava_next, llava_siglip
+from .running import Vtc
 
-Vtc = Callable[..., Result]
 SECONDS = re.compile(r"encoder (\d+\.\d{3}) s, language model (\d+\.\d{3}) s \((\d+) new tokens; cpu, (\w+)\)")
 
 

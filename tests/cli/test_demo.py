@@ -4,19 +4,17 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from typer.testing import Result
 
 import vtc_tiny
 from vtc_cli.drawing import Answered, Row, demo_figure, marked
 from vtc_llava.drawing import Kept
 
-Vtc = Callable[..., Result]
+from .running import Vtc
 
 
 def test_table_picture_and_summary(vtc: Vtc, tmp_path: Path):

@@ -1,19 +1,17 @@
 """`vtc encode`: what it says, and its exit codes. What the files hold is tested in tests/encode."""
 
 import errno
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import pyarrow.parquet as pq
 import pytest
 from small_models import picture
-from typer.testing import Result
 
 import vtc_tiny
 from vtc_cli import options
 
-Vtc = Callable[..., Result]
+from .running import Vtc
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
@@ -10,12 +9,12 @@ from typing import NoReturn
 import huggingface_hub
 import pytest
 from safetensors.torch import save_file
-from typer.testing import Result
 
 from vtc_cli import ask as ask_module
 from vtc_cli.app import app
 
-Vtc = Callable[..., Result]
+from .running import Vtc
+
 MAIN = [sys.executable, "-c", "from vtc_cli.app import main; main()"]
 
 

@@ -1,6 +1,5 @@
 """`vtc show`: the file it writes, and that it reads no language model."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,12 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from small_models import make_processor, make_siglip, make_tower
 from transformers.models.auto.image_processing_auto import AutoImageProcessor  # 5.16's other name needs torchvision
-from typer.testing import Result
 
 import vtc_tiny
 from vtc_cli.pictures import open_picture
 from vtc_llava.showing import as_seen
 
-Vtc = Callable[..., Result]
+from .running import Vtc
 
 
 def test_a_picture_is_written(vtc: Vtc, photo: Path, checkpoint: Path, tmp_path: Path):

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from vtc_cli.app import app
 
+from .running import Vtc
 from .spoiling import (
     CONFIG,
     PICTURES,
@@ -26,8 +27,6 @@ from .spoiling import (
     pictures,
     text,
 )
-
-Vtc = Callable[..., Result]
 
 
 def brings_code(*changes: Change) -> list[Change]:
