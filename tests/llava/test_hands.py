@@ -1,4 +1,4 @@
-"""A patched model in other people's hands: PEFT, accelerate, FSDP2, hooks, checkpointing, pickle, torch.compile."""
+"""A patched model in other people's hands: FSDP2, hooks, checkpointing, pickle, torch.compile."""
 
 import copy
 import pickle
@@ -7,71 +7,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import accelerate
-import peft
 import pytest
 import torch
-from small_models import make_llava, make_processor, make_tower, picture, same
+from small_models import make_llava, make_processor, make_tower, same
 from torch.autograd.graph import saved_tensors_hooks
 
 import vtc_llava
 from vtc_torch import PrunedEncoder
 
-METHODS = ("vtc-cls", "norm", "visionzip")  # chooses before the last layer is finished; sees features; merges
-
-
-def asked(processor, pictures=2):
-    texts = ["USER: <image> what ? ASSISTANT:", "USER: <image> how many red star ? ASSISTANT:"][:pictures]
-    return processor(images=[*map(picture, range(pictures))], text=texts, return_tensors="pt", padding=True)
-
-
-def patched(model, method="vtc-cls", keep=5):
-    processor = make_processor()
-    vtc_llava.patch(model, processor, keep=keep, method=method)
-    return asked(processor)
-
-
-@pytest.mark.filterwarnings("ignore")  # PEFT's remarks on what it saves
-def test_peft_trains_a_copy_of_the_tower_and_loads_it(tmp_path):
-    """`modules_to_save` replaces the tower: it is looked up at every call, not held from patch time."""
-    model: Any = make_llava()
-    inputs = patched(model)
-    before = model(**inputs).logits
-    config = peft.LoraConfig(r=2, target_modules=["q_proj"], modules_to_save=["vision_tower"], init_lora_weights=False)
-    wrapped = peft.get_peft_model(model, config)
-    wrapped(**inputs, labels=inputs["input_ids"]).loss.backward()
-    trained = {name for name, p in wrapped.named_parameters() if "vision_tower" in name and p.grad is not None}
-    useful = {f"layers.{number}." for number in range(4)}  # of 5: nothing is fed of the last
-    assert all(any(part in name for name in trained) for part in ("class_embedding", *useful))
-    assert not any("layers.4." in name or "original_module" in name for name in trained)
-    with torch.no_grad():
-        for name, parameter in wrapped.named_parameters():
-            if name in trained:
-                parameter += 0.1
-    expected = wrapped(**inputs).logits
-    assert (expected - before).abs().max() > 1e-2
-    wrapped.save_pretrained(tmp_path)
-
-    again: Any = make_llava()
-    same(patched(again)["input_ids"], inputs["input_ids"])
-    torch.testing.assert_close(peft.PeftModel.from_pretrained(again, tmp_path)(**inputs).logits, expected)
-
-
-@pytest.mark.filterwarnings("ignore:.*checkpointing.*deprecated:FutureWarning")  # PEFT's
-def test_lora_on_the_towers_projections_acts():
-    model: Any = make_llava()
-    inputs = patched(model)
-    before = model(**inputs).logits
-    lora = peft.LoraConfig(r=2, target_modules=r".*vision_tower.*(q_proj|k_proj)", init_lora_weights=False)
-    assert (peft.get_peft_model(model, lora)(**inputs).logits - before).abs().max() > 1e-3
-
-
-@pytest.mark.filterwarnings("ignore:.*checkpointing.*deprecated:FutureWarning")
-def test_a_peft_model_is_refused_by_the_name_of_what_to_pass():
-    wrapped = peft.get_peft_model(make_llava(), peft.LoraConfig(r=2, target_modules=["q_proj"]))
-    with pytest.raises(TypeError, match=r"must be a LlavaForConditionalGeneration, got PeftModel: pass its get_base_"):
-        vtc_llava.patch(wrapped, make_processor(), keep=5)
-    vtc_llava.patch(wrapped.get_base_model(), make_processor(), keep=5)
+from .handed import METHODS, asked, patched
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -85,57 +29,6 @@ def test_another_tower_in_its_place_is_the_one_that_counts(method):
             parameter *= 1.5
     model.model.vision_tower = other
     assert (model(**inputs).logits - before).abs().max() > 1e-2
-
-
-@pytest.mark.filterwarnings("ignore:You are calling .generate:UserWarning")  # transformers 5.16's, of "meta"
-@pytest.mark.parametrize("method", METHODS)
-def test_accelerate_offloads_to_the_cpu(method):
-    model: Any = make_llava()
-    inputs = patched(model, method)
-    expected = model(**inputs).logits
-    features = torch.randn(2, 5, 32)
-    projected, answers = vtc_llava.project(model, features), answered(model, features)
-    model.vtc.undo()
-    accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
-    assert model.model.vision_tower.encoder.layers[0].mlp.fc1.weight.is_meta
-    same(patched(model, method)["input_ids"], inputs["input_ids"])
-    torch.testing.assert_close(model(**inputs).logits, expected, rtol=1e-5, atol=1e-5)
-    torch.testing.assert_close(vtc_llava.project(model, features), projected)
-    assert answered(model, features) == answers
-
-
-def answered(model, features):
-    return vtc_llava.answer_from(model, make_processor(), features, ["what ?", "how many ?"], max_new_tokens=4)
-
-
-PARTS = ("embeddings", "pre_layrnorm", "encoder", "post_layernorm")
-MAPS = {
-    "the tower on the disk": {"model.vision_tower": "disk"},
-    "its encoder on the disk": {f"model.vision_tower.{part}": "disk" if part == "encoder" else "cpu" for part in PARTS},
-    "layers on the disk": {
-        **{f"model.vision_tower.{part}": "cpu" for part in PARTS if part != "encoder"},
-        **{f"model.vision_tower.encoder.layers.{number}": "disk" for number in range(5)},
-    },
-}
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("place", MAPS)
-@pytest.mark.parametrize("method", [*METHODS, "prumerge"])  # that one sees the layer after the feature layer, in parts
-def test_accelerate_offloads_to_the_disk(method, place, tmp_path):
-    model: Any = make_llava()
-    inputs = patched(model, method)
-    expected = model(**inputs).logits
-    model.vtc.undo()
-    model.save_pretrained(tmp_path)
-    make_processor().save_pretrained(tmp_path)
-    rest = {"model.multi_modal_projector": "disk", "model.language_model": "cpu", "lm_head": "cpu"}
-    offloaded, _ = vtc_llava.load(
-        str(tmp_path), keep=5, method=method, device_map={**MAPS[place], **rest}, offload_folder=str(tmp_path / "off")
-    )
-    assert offloaded.model.vision_tower.encoder.layers[3].mlp.fc1.weight.is_meta
-    with torch.no_grad():
-        torch.testing.assert_close(offloaded(**inputs).logits, expected, rtol=1e-5, atol=1e-5)
 
 
 FSDP = """
