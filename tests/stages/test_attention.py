@@ -2,11 +2,10 @@
 
 import numpy as np
 from methods.vectors import ATOL, BACKENDS, RTOL
-from stages.asking import ask, authors, cases_of, eager, left, picture, running, sequence
+from stages.asking import ask, authors, both, cases_of, left, picture, running, sequence
 
 from vtc_core.stages import AimPageRank, FastV, Feather, PyramidDrop
 from vtc_core.stages.aim import page_rank
-from vtc_core.stages.attention import logits
 
 
 @authors("fastv")
@@ -67,7 +66,7 @@ def test_feather_is_the_authors_in_both_stages(case, backend):
     np.testing.assert_allclose(made.scores[0], out["second_scores"], RTOL, ATOL)
 
 
-@eager
+@both
 def test_featherss_grid_is_of_places_that_there_are(backend):
     """Newlines have none; of more grid points than a square has, as many are left as are scheduled."""
     tokens = 12
@@ -87,7 +86,7 @@ def test_the_page_rank_of_aim_is_the_authors(case, backend):
     params, (_, converted) = case.params, BACKENDS[backend]
     query, keys = converted(case.inputs["query"]), converted(case.inputs["keys"])
     scale = query.shape[-1] ** -0.5 / params["tau"]
-    made = np.asarray(page_rank(logits(query, keys, scale), params["iterations"]))
+    made = np.asarray(page_rank(query, keys, scale, params["iterations"]))
     np.testing.assert_allclose(made, case.outputs["importance"], 1e-4, 1e-7)
 
 

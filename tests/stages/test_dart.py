@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from methods.vectors import BACKENDS
-from stages.asking import ask, authors, cases_of, eager, picture, running
+from stages.asking import ask, authors, both, cases_of, picture, running
 
 from vtc_core.methods.dart import spread
 from vtc_core.methods.parts import at, cosine
@@ -63,7 +63,7 @@ def test_dart_meets_the_budget_that_its_authors_miss():
     assert cases_of("dart")[7].params["keep"] == 124
 
 
-@eager
+@both
 @pytest.mark.parametrize(("before", "after"), [(0, 3), (2, 1), (5, 0), (0, 0)])
 def test_text_before_the_pictures_serves_where_there_is_little_after_them(before, after, backend):
     rng, length = np.random.default_rng(0), before + 9 + after

@@ -2,7 +2,7 @@
 
 import numpy as np
 from methods.vectors import ATOL, BACKENDS, RTOL
-from stages.asking import ask, authors, cases_of, eager, left, picture, running, sequence
+from stages.asking import ask, authors, both, cases_of, left, picture, running, sequence
 
 from vtc_core.stages import NO_PLACE, Pact, SparseVlm, VisionDrop
 from vtc_core.stages.peaks import densities, density_peaks, spaces
@@ -89,7 +89,7 @@ def test_sparsevlm_counts_as_published():
     assert SparseVlm((2, 6), (0.5, 0.25)).schedule(32, 100) == ((3, 50 + 2), (7, 25 + 1))
 
 
-@eager
+@both
 def test_sparsevlm_leaves_all_where_the_budget_allows_it(backend):
     case = cases_of("sparsevlm")[0]
     _, seen = sparse(case)
@@ -100,7 +100,7 @@ def test_sparsevlm_leaves_all_where_the_budget_allows_it(backend):
     np.testing.assert_array_equal(made.weights, np.eye(16)[None])
 
 
-@eager
+@both
 def test_sparsevlm_without_a_rater_above_the_mean_or_without_text_after_the_pictures(backend):
     _, seen = sparse(cases_of("sparsevlm")[0])
     length = seen.keys.shape[2]
@@ -148,7 +148,7 @@ def test_pact_is_the_authors(case, backend):
     np.testing.assert_allclose(sizes[out["sequence_indices"]], out["log_sizes"], 1e-3, ATOL)  # there of float16
 
 
-@eager
+@both
 def test_pact_of_one_token_has_one_survivor(backend):
     seen = dense(cases_of("pact")[0])
     one = seen._replace(visual=seen.visual[:, :1], places=seen.places[:, :1])

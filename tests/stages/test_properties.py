@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from methods.vectors import BACKENDS
-from stages.asking import ask, left
+from stages.asking import ask, both, left
 
 from vtc_core.stages import EMPTY, NO_PLACE, STAGES, Running
 
@@ -62,7 +62,7 @@ def test_as_many_as_scheduled_in_order_and_none_twice(stage, tokens, text, seed,
 
 
 @every_stage
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@both
 @pytest.mark.parametrize("fill", [None, 0.0, 0.5])
 def test_one_visual_token_and_few(stage, backend, fill):
     for tokens, text in ((1, 1), (1, 0), (2, 0), (2, 5), (9, 1)):
@@ -72,7 +72,7 @@ def test_one_visual_token_and_few(stage, backend, fill):
 
 
 @every_stage
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@both
 def test_rows_are_independent(stage, backend):
     seen = running(stage, 3, 25, 31)
     for layer, keep in stage.schedule(32, 25):
@@ -89,8 +89,8 @@ def test_rows_are_independent(stage, backend):
 def test_every_array_library_chooses_the_same(stage):
     seen = running(stage, 2, 20, 27, seed=1)
     for layer, keep in stage.schedule(32, 20)[:2]:
-        made = {backend: ask(backend, stage, seen, keep, 0.5, layer) for backend in ("numpy", "torch", "jax")}
-        for backend in ("torch", "jax"):
+        made = {backend: ask(backend, stage, seen, keep, 0.5, layer) for backend in ("numpy", "torch", "jax jitted")}
+        for backend in ("torch", "jax jitted"):
             np.testing.assert_array_equal(made[backend].indices, made["numpy"].indices)
             np.testing.assert_allclose(made[backend].scores, made["numpy"].scores, 1e-5, 1e-6)
 
@@ -100,7 +100,9 @@ def test_of_equal_tokens_the_lower_indices_are_left(stage):
     """Nothing tells tokens apart: what is left is at the start, but for a grid, for pivots and where all are one."""
     seen = running(stage, 1, 16, 20, fill=0.5)
     layer, keep = stage.schedule(32, 16)[0]
-    chosen = {backend: left(ask(backend, stage, seen, keep, 0.5, layer)) for backend in ("numpy", "torch", "jax")}
+    chosen = {
+        backend: left(ask(backend, stage, seen, keep, 0.5, layer)) for backend in ("numpy", "torch", "jax jitted")
+    }
     assert all(indices == chosen["numpy"] for indices in chosen.values())
     if stage.name != "feather" and stage.name != "aim":  # where position counts, tokens are not equal
         kept = [index for index in chosen["numpy"] if index != NO_PLACE]
@@ -108,7 +110,7 @@ def test_of_equal_tokens_the_lower_indices_are_left(stage):
 
 
 @every_stage
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@both
 def test_all_tokens_are_left_as_they_are_where_all_may_stay(stage, backend):
     if stage.adaptive or stage.name == "aim":
         return

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from stages.asking import ask, eager, left, running
+from stages.asking import ask, both, left, running
 
 from vtc_core.stages import EMPTY, ToDreStage2
 
@@ -21,7 +21,7 @@ def rows(text_sees, picture_sees):
     return [[1, 0, 0, 0], [b, 1 - b, 0, 0], [b, 0.25, 0.75 - b, 0], [0.5 - a, a / 2, a / 2, 0.5]]
 
 
-@eager
+@both
 def test_both_have_to_look_away(backend):
     """a_tv is a mean over the text, of which one half stands before the picture: 0.08 is 0.16 of the last token."""
     seen = seen_with(rows(0.16, 0.09), rows(0.22, 0.09), rows(0.16, 0.11), rows(0.22, 0.11), visual=[1, 2])
@@ -34,7 +34,7 @@ def test_both_have_to_look_away(backend):
     assert (never.indices == [0, 1]).all()
 
 
-@eager
+@both
 def test_heads_are_averaged(backend):
     one, other = seen_with(rows(0.05, 0.05), visual=[1, 2]), seen_with(rows(0.4, 0.05), visual=[1, 2])
     both = one._replace(
@@ -45,7 +45,7 @@ def test_heads_are_averaged(backend):
     assert left(ask(backend, ToDreStage2(tau=0.12), both, 2, layer=7)) == []
 
 
-@eager
+@both
 def test_a_picture_without_text_goes(backend):
     seen = seen_with([[1, 0], [0.5, 0.5]], visual=[0, 1])
     assert left(ask(backend, ToDreStage2(), seen, 2, layer=7)) == []

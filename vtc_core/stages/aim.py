@@ -11,7 +11,7 @@ from vtc_core import arguments
 from vtc_core.methods import Choice
 from vtc_core.methods.parts import arange, at, best
 
-from .attention import causal, logits, softmax
+from .attention import causal, per_head, softmax
 from .budgets import before
 from .stage import Running, Stage
 
@@ -56,17 +56,23 @@ class AimPageRank(Stage):
         return tuple(made)
 
     def choose(self, v: ModuleType, seen: Running, keep: int, scale: float, layer: int) -> Choice:
-        attention_logits = logits(seen.query, seen.keys, scale / self.temperature)
-        scores = at(v, page_rank(attention_logits, self.steps), seen.visual)
+        scores = at(v, page_rank(seen.query, seen.keys, scale / self.temperature, self.steps), seen.visual)
         return Choice(best(v, scores, keep), scores)
 
 
-def page_rank(logits: Float[Any, "batch heads length length"], steps: int) -> Float[Any, "batch length"]:
+def page_rank(
+    query: Float[Any, "batch heads length head_dim"],
+    keys: Float[Any, "batch kv_heads length head_dim"],
+    scale: float,
+    steps: int,
+) -> Float[Any, "batch length"]:
     """The root mean square over heads of where a causal walk is after `steps` steps from anywhere."""
-    xp, (batch, heads, length, _) = array_namespace(logits), logits.shape
-    every = arange(length, logits)[None, :]
-    attention = softmax(logits, causal(every, length)[:, None])
-    walk = xp.full((batch, heads, 1, length), 1 / length, dtype=attention.dtype, device=attention.device)
-    for _ in range(steps):
-        walk = xp.matmul(walk, attention)
-    return xp.sqrt(xp.mean(walk[:, :, 0] ** 2, axis=1))
+    xp, length = array_namespace(query), query.shape[2]
+    among, squares = causal(arange(length, query)[None, :], length)[:, None], []
+    for logits in per_head(query, keys, scale):
+        attention = softmax(logits, among)
+        walk = xp.ones_like(attention[:, :, :1]) / length
+        for _ in range(steps):
+            walk = xp.matmul(walk, attention)
+        squares.append(xp.sum(walk[:, :, 0] ** 2, axis=1))
+    return xp.sqrt(sum(squares) / query.shape[1])

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from vtc_core.methods import Choice
 from vtc_core.methods.parts import at, best, one_hot, ranked, rest, wide
 
-from .attention import causal, logits, softmax, text
+from .attention import mean_map, softmax, text
 from .budgets import Keep, ascending, budgets, counted, falling
 from .ends import mixing, unchanged
 from .peaks import densities, density_peaks, spaces
@@ -62,10 +62,10 @@ class SparseVlm(Stage):
     def choose(self, v: ModuleType, seen: Running, keep: int, scale: float, layer: int) -> Choice:
         xp, tokens = array_namespace(seen.keys), seen.visual.shape[1]
         where = text(v, seen.visual, seen.keys.shape[2])
-        rows = softmax(logits(seen.query, seen.keys, scale), causal(where, seen.keys.shape[2])[:, None])
+        rows = mean_map(seen.query, seen.keys, scale, where)
         rated = xp.astype(raters(v, seen), rows.dtype)
         rated = rated / xp.maximum(xp.sum(rated, axis=1, keepdims=True), xp.ones_like(rated[:, :1]))
-        scores = at(v, xp.sum(xp.mean(rows, axis=1) * rated[:, :, None], axis=1), seen.visual)
+        scores = at(v, xp.sum(rows * rated[:, :, None], axis=1), seen.visual)
         if keep >= tokens:
             return unchanged(scores)
         budget = counted(self.keep[self.layers.index(layer - 1)], seen.entered.shape[1])

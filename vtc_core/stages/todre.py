@@ -10,7 +10,7 @@ from vtc_core import arguments
 from vtc_core.methods import Choice
 from vtc_core.methods.parts import arange, at, mask
 
-from .attention import causal, logits, softmax
+from .attention import mean_map
 from .budgets import before
 from .stage import EMPTY, Running, Stage
 
@@ -48,8 +48,8 @@ class ToDreStage2(Stage):
 
     def choose(self, v: ModuleType, seen: Running, keep: int, scale: float, layer: int) -> Choice:
         xp, length = array_namespace(seen.keys), seen.keys.shape[2]
-        every = arange(length, seen.visual)[None, :]
-        rows = xp.mean(softmax(logits(seen.query, seen.keys, scale), causal(every, length)[:, None]), axis=1)
+        every = xp.broadcast_to(arange(length, seen.visual)[None, :], (seen.visual.shape[0], length))
+        rows = mean_map(seen.query, seen.keys, scale, every)
         visual = xp.astype(mask(seen.visual, length), rows.dtype)
         text = 1 - visual
         sees = xp.sum(rows * visual[:, None, :], axis=2)  # of each token, how much it attends to visual ones

@@ -11,7 +11,7 @@ from vtc_core.methods import Choice
 from vtc_core.methods.parts import at, best, prefix, wide
 from vtc_core.methods.visionzip import anchored
 
-from .attention import causal, logits, softmax
+from .attention import mean_map
 from .budgets import Keep, ascending, budgets, counted, falling, per_layer
 from .ends import mixing, unchanged
 from .stage import Running, Stage
@@ -57,9 +57,8 @@ class VisionDrop(Stage):
 
     def choose(self, v: ModuleType, seen: Running, keep: int, scale: float, layer: int) -> Choice:
         xp, tokens = array_namespace(seen.keys), seen.visual.shape[1]
-        seen_by = causal(seen.visual, seen.keys.shape[2])[:, None]
-        rows = softmax(logits(seen.query, seen.keys, scale), seen_by)
-        scores = at(v, xp.mean(rows, axis=(1, 2)), seen.visual)
+        rows = mean_map(seen.query, seen.keys, scale, seen.visual)
+        scores = at(v, xp.mean(rows, axis=1), seen.visual)
         if keep >= tokens:
             return unchanged(scores)
         contextual = min(self.contextual[self.layers.index(layer)], keep)
