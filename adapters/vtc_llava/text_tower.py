@@ -93,7 +93,7 @@ class TextTower:
         return nn.utils.rnn.pad_sequence(list(of_each), batch_first=True)
 
 
-def text_tower_of(method: Method, given: str | TextTower | None, config: Any, **hub_kwargs: Any) -> TextTower | None:
+def text_tower_of(method: Method, given: str | TextTower | None, config: Any) -> TextTower | None:
     """What a method compares pictures and words with, for a LLaVA of this configuration, or a refusal.
 
     Raises:
@@ -104,7 +104,7 @@ def text_tower_of(method: Method, given: str | TextTower | None, config: Any, **
         if given is not None:
             users = ", ".join(name for name, kind in METHODS.items() if "text_embeds" in kind.needs)
             raise ValueError(
-                f"text_tower is for methods that compare patches with words ({users}), not {method.name!r}"
+                f"text_tower is for methods that compare words and patches ({users}), not for {method.name!r}"
             )
         return None
     if given is None:
@@ -114,9 +114,12 @@ def text_tower_of(method: Method, given: str | TextTower | None, config: Any, **
         )
     if not isinstance(given, str | TextTower):
         raise TypeError(f"text_tower must be a folder, a hub id or a vtc_llava.TextTower, got {type(given).__name__}")
+    if config.vision_config.model_type != "clip_vision_model":
+        kind = config.vision_config.model_type
+        raise ValueError(f"method {method.name!r} compares words and patches of a CLIP, the vision tower is a {kind!r}")
     layers = loading.feature_layer(config)
     dim = config.vision_config.hidden_size * (1 if isinstance(layers, int) else len(layers))
-    tower = TextTower.from_pretrained(given, **hub_kwargs) if isinstance(given, str) else given
+    tower = TextTower.from_pretrained(given) if isinstance(given, str) else given
     if tower.dim != dim:
         raise ValueError(
             f"text_tower must be a CLIP whose vision tower makes features of {dim} numbers, as this model's does, "

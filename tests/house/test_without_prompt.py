@@ -47,7 +47,7 @@ PLACES: dict[str, tuple[str, Callable[[str, Path], Any]]] = {
     ),
     "vLLM": (
         "vLLM encodes a picture once, for all prompts that it comes in",
-        lambda name, _: served(LlavaConfig(vision_config=clip_config(), vtc={"keep": 5, "method": name}), "llava"),
+        lambda name, _: served(LlavaConfig(vision_config=clip_config(), **{"vtc": {"keep": 5, "method": name}}), "m"),
     ),
 }
 

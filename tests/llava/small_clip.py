@@ -3,6 +3,7 @@
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from small_models import WORDS, clip_config
@@ -30,7 +31,7 @@ def save_clip(folder: Path) -> Path:
         "pad_token_id": 0,
         "projection_dim": 12,
     }
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).eval()
+    model: Any = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).eval()
     with torch.no_grad():  # so that words and patches differ
         model.text_model.embeddings.token_embedding.weight.mul_(50)
         model.vision_model.post_layernorm.weight.uniform_(0.5, 2.0)
@@ -52,6 +53,6 @@ def text_tower() -> TextTower:
         return TextTower.from_pretrained(str(save_clip(Path(folder))))
 
 
-def needed(method: str) -> dict[str, TextTower]:
+def needed(method: str) -> dict[str, Any]:
     """What `patch` has to be given for a method."""
     return {"text_tower": text_tower()} if "text_embeds" in METHODS[method].needs else {}

@@ -9,6 +9,7 @@ from vtc_core.methods.method import OF_CLS
 
 from .families import FAMILIES
 from .prompts import encoded, new_tokens, prompts
+from .small_clip import needed
 
 CHOSEN = ("llava", "llava of several layers", "llava_next", "llava_next_video", "video_llava", "llava_onevision")
 BUDGETS = [(name, budget) for name in CHOSEN for budget in [{"keep": 5}, {"total": 17}][: 1 + FAMILIES[name].total]]
@@ -20,6 +21,10 @@ def refusal(method, family):
         return "has no CLS token"
     if METHODS[method].progressive and not family.startswith("llava of") and family != "llava":
         return "drops tokens inside the encoder"
+    if needed(method) and family == "llava of several layers":
+        return "makes features of 64 numbers, as this model's does, and .* makes 32"
+    if needed(method) and FAMILIES[family].method != "vtc-cls":
+        return "the vision tower is a 'siglip_vision_model'"
     return None
 
 
@@ -32,7 +37,7 @@ def asked(request):
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_answers_or_is_refused_in_a_sentence(asked, method):
     family, (model, processor), budget = asked
-    case, small = FAMILIES[family], {"method": method}
+    case, small = FAMILIES[family], {"method": method, **needed(method)}
     if refusal(method, family):
         with pytest.raises(ValueError, match=refusal(method, family)):
             vtc_llava.patch(model, processor, **budget, **small)
@@ -54,10 +59,12 @@ def test_what_is_fed_is_what_the_weights_say(asked, method):
     if refusal(method, family) or METHODS[method].progressive:
         pytest.skip("refused, see above; or no stock features")
     case, kind = FAMILIES[family], METHODS[method]
-    pictures = encoded(processor, prompts(case)["several pictures" if family != "llava_onevision" else "one picture"])
-    names = [name for name in pictures if "pixel" in name or name in ("image_sizes", "batch_num_images")]
-    with vtc_llava.patch(model, processor, **budget, method=method) as handle, torch.no_grad():
-        fed = model.model.get_image_features(**{name: pictures[name] for name in names}).pooler_output
+    prompt = prompts(case)["several pictures" if family != "llava_onevision" else "one picture"]
+    with vtc_llava.patch(model, processor, **budget, method=method, **needed(method)) as handle, torch.no_grad():
+        pictures = encoded(processor, prompt)
+        names = [name for name in pictures if "pixel" in name or name in ("image_sizes", "batch_num_images")]
+        with vtc_llava.prompted(handle, pictures["input_ids"]):
+            fed = model.model.get_image_features(**{name: pictures[name] for name in names}).pooler_output
         pixels = pictures[next(name for name in names if "pixel" in name)]
         layers = model.config.vision_feature_layer
         first = 0 if case.method == "received" else 1
@@ -87,7 +94,7 @@ def test_all_tokens_are_the_unpatched_model_whatever_the_method(family, method):
     inputs = encoded(processor, prompts(case)["batch"])
     with torch.no_grad():
         expected = model(**inputs).logits
-        with vtc_llava.patch(model, processor, keep=case.tokens, method=method):
+        with vtc_llava.patch(model, processor, keep=case.tokens, method=method, **needed(method)):
             torch.testing.assert_close(model(**inputs).logits, expected, rtol=1e-5, atol=1e-5)
 
 
@@ -97,7 +104,7 @@ def test_a_picture_that_is_not_finite_changes_no_other_row(asked, method):
     family, (model, processor), budget = asked
     if refusal(method, family):
         pytest.skip("refused, see above")
-    with vtc_llava.patch(model, processor, **budget, method=method), torch.no_grad():
+    with vtc_llava.patch(model, processor, **budget, method=method, **needed(method)), torch.no_grad():
         inputs = encoded(processor, prompts(FAMILIES[family])["batch"])
         name = next(name for name in inputs if "pixel" in name)
         expected = model(**inputs).logits[0]
