@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 import vtc_llava
 import vtc_tiny
 from vtc_core.methods import METHODS, Method
-from vtc_llava.drawing import Drawing, Kept, draw_kept, kept_figure, one_tile, panel, scores_label
+from vtc_llava.canvas import Kept, one_tile
+from vtc_llava.drawing import Drawing, draw_kept, kept_figure, panel, scores_label
 
 KEEP, SCENE = 16, 2  # one token in nine, of a scene held out of training
 QUESTION = "what color is the star ?"

@@ -15,7 +15,7 @@ from rich.table import Column, Table
 import vtc_llava
 import vtc_tiny
 from vtc_core.methods import Method
-from vtc_llava.drawing import Kept
+from vtc_llava.canvas import Kept
 from vtc_pictures import visible
 
 from . import answering, models, progress

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from matplotlib.axes import Axes
 
-from vtc_llava.drawing import INK, Drawing, Kept, at, draw_kept, one_tile, panel
+from vtc_llava.canvas import Kept, one_tile
+from vtc_llava.drawing import INK, Drawing, at, draw_kept, panel
 
 FAINT, RIGHT, WRONG = "#6e7781", "#1a7f37", "#cf222e"
 QUESTION, COLUMN = 3.0, 1.45  # widths in the table

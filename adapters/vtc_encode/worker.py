@@ -2,13 +2,12 @@
 
 import hashlib
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.metadata import version
-from itertools import groupby, islice
-from typing import Any, NamedTuple, TypeVar
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,24 +22,13 @@ from vtc_torch.configuration import read_config
 from vtc_torch.loading import tower_config
 from vtc_torch.processors import read_image_processor
 
+from .batches import Batch, batched, running_ahead
 from .pictures import Picture
 from .preprocessing import pixel_values, target
 from .recipe import Recipe
 from .refused import Refused
 from .shards import Outcome, Rows, Settings
 from .sources import Source
-
-AHEAD = 2  # batches that are decoded while one is encoded
-
-T = TypeVar("T")
-
-
-class Batch(NamedTuple):
-    """Neighbours in INPUT; what is skipped among them leaves the batch smaller."""
-
-    number: int  # of the shard
-    pictures: list[Picture]
-    pixels: list[Future[Any]]  # of each picture: (channels height width), or Unreadable
 
 
 class Worker:
@@ -140,9 +128,9 @@ class Worker:
             batches = (
                 Batch(number, pictures, [pool.submit(self._pixels, picture) for picture in pictures])
                 for number in numbers
-                for pictures in _batched(source.read(*settings.span(number)), self.recipe.batch)
+                for pictures in batched(source.read(*settings.span(number)), self.recipe.batch)
             )
-            for number, of_shard in groupby(_running_ahead(batches), key=lambda batch: batch.number):
+            for number, of_shard in groupby(running_ahead(batches), key=lambda batch: batch.number):
                 yield self._shard(number, of_shard, settings, step)
 
     def _shard(
@@ -199,19 +187,3 @@ class Worker:
 
     def _pixels_of(self, image: Image.Image) -> Tensor:
         return pixel_values(self.processor, image)
-
-
-def _batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    items = iter(items)
-    while batch := list(islice(items, size)):
-        yield batch
-
-
-def _running_ahead(batches: Iterable[Batch]) -> Iterator[Batch]:
-    """The same batches, asked for earlier than needed: their pictures are on the way to be decoded then."""
-    waiting: deque[Batch] = deque()
-    for batch in batches:
-        waiting.append(batch)
-        if len(waiting) > AHEAD:
-            yield waiting.popleft()
-    yield from waiting

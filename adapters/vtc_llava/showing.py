@@ -16,7 +16,8 @@ from vtc_torch.processors import read_image_processor
 
 from . import mixing, packing
 from .budget import budget
-from .drawing import Canvas, Drawing, Kept, Picture, joined, kept_figure, scores_label
+from .canvas import Canvas, Kept, Picture, joined
+from .drawing import Drawing, kept_figure, scores_label
 from .families import FAMILIES, checked
 from .geometry import Layout
 from .geometry import one_tile as layout_of_one_tile

@@ -1,6 +1,5 @@
 """A pruned LLaVA in the onnx-community layout, the folder that transformers.js and other runners read."""
 
-import json
 import os
 import shutil
 import tempfile
@@ -8,12 +7,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
-import numpy as np
-
 from vtc_core import checks
 from vtc_core.methods import Method, VtcCls
 
 from .export import Report, export
+from .runners import LANGUAGE_MODEL, read_processor, write_config, write_generation_config, write_processor
 
 # What transformers.js calls a file with these weights, and how it ends the file's name.
 _DTYPES = {
@@ -21,7 +19,6 @@ _DTYPES = {
     ("float16", None): ("fp16", "_fp16"),
     ("float32", "int8"): ("int8", "_int8"),
 }
-LANGUAGE_MODEL = ("embed_tokens", "decoder_model_merged")  # pruning pictures changes neither
 
 
 class ExportedFolder(NamedTuple):
@@ -97,12 +94,12 @@ def export_folder(
         options: dict[str, Any] = {
             "static_keep": static_keep, "weights": weights, "dtype": dtype, "quantize": quantize
         }  # fmt: skip
-        _write_processor(_read_processor(source, config), config.vision_config, int(keep), work)
+        write_processor(read_processor(source, config), config.vision_config, int(keep), work)
         encoder = export(source, encoder_path, keep, method, **options, progress=progress)
         progress("writing config")
         data = _rename_data(encoder_path)
-        _write_config(config, path / "config.json", dtype_name, data, int(keep), work)
-        _write_generation_config(source, config, work)
+        write_config(config, path / "config.json", dtype_name, data, int(keep), work)
+        write_generation_config(source, config, work)
         for file in language_model(Path(source)):
             if not (path / "onnx" / file.name).exists():
                 progress(f"copying {file.name}")
@@ -136,39 +133,6 @@ def language_model(folder: Path) -> list[Path]:
     return [file for part in LANGUAGE_MODEL for file in sorted((folder / "onnx").glob(f"{part}*"))]
 
 
-def _read_processor(source: str, config: Any) -> Any:
-    """A processor that fits the tower, or a ValueError."""
-    from transformers import AutoProcessor
-
-    from vtc_torch import held
-    from vtc_torch.configuration import UNTRUSTED, as_data
-    from vtc_torch.loading import tower_config
-    from vtc_torch.processors import check_image_processor
-
-    held.check_tower(source, config)
-    with as_data(source):
-        processor: Any = AutoProcessor.from_pretrained(source, **UNTRUSTED)
-    check_image_processor(processor.image_processor, tower_config(config, source), source)
-    return processor
-
-
-def _write_processor(processor: Any, vision_config: Any, keep: int, folder: Path) -> None:
-    side, patch = vision_config.image_size, vision_config.patch_size
-    processor.patch_size = patch
-    processor.num_additional_image_tokens = keep - (side // patch) ** 2
-    processor.vision_feature_select_strategy = "full"
-    blank = np.zeros((side, side, 3), np.uint8)
-    ids = processor(images=blank, text=processor.image_token)["input_ids"][0]
-    written = ids.count(processor.image_token_id)
-    if written != keep:
-        raise ValueError(f"the processor does not fit the tower: it writes {written} placeholders, not {keep}")
-    processor.save_pretrained(folder)
-    processor.image_processor.save_pretrained(folder)
-    _update(folder / "preprocessor_config.json", processor_class="LlavaProcessor")
-    if processor.chat_template is not None:
-        _update(folder / "tokenizer_config.json", chat_template=processor.chat_template)
-
-
 def _rename_data(encoder: Path) -> bool:
     """Whether the weights are in a file of their own; it is given the name by which transformers.js asks for it."""
     import onnx_ir as ir
@@ -179,36 +143,3 @@ def _rename_data(encoder: Path) -> bool:
     ir.save(ir.load(encoder), encoder, external_data=f"{encoder.name}_data")
     data.unlink()
     return True
-
-
-def _write_config(config: Any, earlier: Path, dtype: str, data: bool, keep: int, folder: Path) -> None:
-    """`earlier` holds what those who exported the language model told transformers.js of its files, if anybody did."""
-    known = json.loads(earlier.read_text()) if earlier.is_file() else config.to_dict()
-    settings = known.get("transformers.js_config", {})
-    settings = settings | {
-        "dtype": _for_encoder(dtype, settings.get("dtype")),
-        "use_external_data_format": _for_encoder(data, settings.get("use_external_data_format")),
-    }
-    config.image_seq_length = keep
-    setattr(config, "transformers.js_config", settings)
-    config.save_pretrained(folder)
-
-
-def _for_encoder(value: Any, setting: Any) -> dict[str, Any]:
-    """A setting of transformers.js, one for all files or one for each name, with `value` for the vision encoder."""
-    each = setting if isinstance(setting, dict) else {part: setting for part in LANGUAGE_MODEL if setting is not None}
-    return {name: of for name, of in each.items() if not name.startswith("vision_encoder")} | {"vision_encoder": value}
-
-
-def _write_generation_config(source: str, config: Any, folder: Path) -> None:
-    from transformers import GenerationConfig
-
-    try:
-        generation = GenerationConfig.from_pretrained(source)
-    except OSError:  # a checkpoint without one
-        generation = GenerationConfig.from_model_config(config)
-    generation.save_pretrained(folder)
-
-
-def _update(file: Path, **changes: Any) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes, indent=2, ensure_ascii=False) + "\n")

@@ -12,7 +12,7 @@ from PIL import Image
 
 import vtc_tiny
 from vtc_cli.drawing import Answered, Row, demo_figure, marked
-from vtc_llava.drawing import Kept
+from vtc_llava.canvas import Kept
 
 from .running import Vtc
 

@@ -15,7 +15,7 @@ import vtc_tiny
 from vtc_cli.pictures import open_picture
 from vtc_core.methods import VtcCls, saved
 from vtc_encode import Recipe, Refused, Worker
-from vtc_encode.worker import AHEAD
+from vtc_encode.batches import AHEAD
 from vtc_torch import PrunedEncoder
 
 from .encoding import BROKEN, SCENES, rows, run

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from vtc_llava.drawing import SHADE, Kept, kept_figure, one_tile, patch_map
+from vtc_llava.canvas import SHADE, Kept, one_tile, patch_map
+from vtc_llava.drawing import kept_figure
 
 SCORES = np.array([0.4, 0.1, 0.2, 0.3], np.float32)
 
