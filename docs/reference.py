@@ -21,6 +21,7 @@ PACKAGES = (
     "adapters/vtc_page",
     "adapters/vtc_pictures",
 )
+CUT_SHORT = re.compile(r"\*\*Commands\*\*:\n\n(?:\* .*\n)+")  # the page's own contents list them whole
 BOLD = re.compile(r'<span style="font-weight: bold">(.*?)</span>', re.DOTALL)
 
 
@@ -31,7 +32,8 @@ def pages(root: Path) -> dict[str, str]:
 def _commands() -> str:
     words = [sys.executable, "-m", "typer", "vtc_cli.app", "utils", "docs", "--name", "vtc"]
     said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    return BOLD.sub(lambda bold: f"`{html.unescape(bold[1])}`", said).replace("# `vtc`", "# The command line", 1)
+    said = BOLD.sub(lambda bold: f"`{html.unescape(bold[1])}`", CUT_SHORT.sub("", said))
+    return said.replace("# `vtc`", "# The command line", 1)
 
 
 def _api(package: Path) -> str:
