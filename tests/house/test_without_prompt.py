@@ -22,6 +22,11 @@ from vtc_vllm.settings import served
 READING = [name for name, kind in METHODS.items() if reads_prompt(kind)]
 NOWHERE = "/nowhere"  # where it is refused, nothing is looked for
 
+
+def configured(**more: Any) -> LlavaConfig:
+    return LlavaConfig.from_dict({"vision_config": clip_config().to_dict(), **more})
+
+
 PLACES: dict[str, tuple[str, Callable[[str, Path], Any]]] = {
     "an encoder": ("an encoder by itself is given none", lambda name, _: PrunedEncoder(make_tower(), 5, name)),
     "an encoder to be read": (
@@ -47,7 +52,7 @@ PLACES: dict[str, tuple[str, Callable[[str, Path], Any]]] = {
     ),
     "vLLM": (
         "vLLM encodes a picture once, for all prompts that it comes in",
-        lambda name, _: served(LlavaConfig(vision_config=clip_config(), **{"vtc": {"keep": 5, "method": name}}), "m"),
+        lambda name, _: served(configured(vtc={"keep": 5, "method": name}), "m"),
     ),
 }
 

@@ -287,11 +287,8 @@ def test_a_text_tower_is_a_folder_or_one_that_was_read(tmp_path):
 
 def test_text_towers_that_do_not_fit(pair, tmp_path):
     model, processor = pair
-    wrong: Any = 5
     with pytest.raises(ValueError, match=r"text_tower is for .* \(cdpruner, trim\), not for 'mmtok'"):
         vtc_llava.patch(model, processor, keep=7, method="mmtok", text_tower=text_tower())
-    with pytest.raises(TypeError, match=r"text_tower must be a folder, a hub id or a vtc_llava.TextTower, got int"):
-        vtc_llava.patch(model, processor, keep=7, method="trim", text_tower=wrong)
     model.save_pretrained(tmp_path)
     with pytest.raises(ValueError, match="text_tower must be a CLIP with both towers, got model_type 'llava'"):
         vtc_llava.patch(model, processor, keep=7, method="trim", text_tower=str(tmp_path))
