@@ -10,7 +10,7 @@ from typing import Any
 from array_api_compat import array_namespace
 from jaxtyping import Float, Int
 
-from .methods import Seen
+from .methods import Method, Seen
 from .methods.parts import arange
 
 SUMMED = ("cls_attention", "joint_attention", "received_attention", "sink_attention")
@@ -30,6 +30,15 @@ def count(patches: int, factor: int) -> int:
     if side % factor:
         raise ValueError(f"a tile's side of {side} patches must be a multiple of {factor}, that of a shuffled token")
     return patches // factor**2
+
+
+def refuse_progressive(method: Method, factor: int) -> None:
+    """A ValueError where a method would drop patches of squares that are to be kept whole."""
+    if method.progressive and factor > 1:
+        raise ValueError(
+            f"method {method.name!r} drops patches inside the encoder, one by one, and tokens are made of {factor**2} "
+            "here, kept together: take another method"
+        )
 
 
 def patches_of(tokens: Int[Any, "*shape"], side: int, factor: int) -> Int[Any, "*shape patches"]:

@@ -1,4 +1,4 @@
-"""A CLIP vision encoder that prunes on its way and costs less than the whole one: pixels in, `Pruned` out."""
+"""A vision encoder that prunes on its way and costs less than the whole one: pixels in, `Pruned` out."""
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
@@ -11,14 +11,14 @@ from jax import Array
 from jax.typing import DTypeLike
 from jaxtyping import Float
 
-from vtc_core import checks
+from vtc_core import checks, shuffled
 from vtc_core.methods import Choice, Method, Seen, VtcCls, method_of, refuse_without_prompt
 
 from . import exporting, loading
 from .attention import AttentionFunction, attention
 from .checkpoint import Checkpoint
 from .progressive import ProgressiveWalk
-from .tower import CLIPTower, TowerConfig
+from .tower import Tower, TowerConfig
 from .verbs import Pruned
 from .walk import Looked, Walk
 
@@ -28,7 +28,7 @@ class PrunedEncoder(nnx.Module):
 
     Meant to be jitted, `nnx.jit(encoder)` or as part of a function of yours; one compilation a batch size.
 
-    Modifications to the forward pass of `CLIPTower`, none of which changes a token of the tower:
+    Modifications to the forward pass of `CLIPTower` or `InternViT`, none of which changes a token of the tower:
     - in the layers that the method looks at, what it needs is computed beside attention, in float32: with VTC-CLS one
       row (1 x 1+tokens) per head; no attention map is kept;
     - nothing after the last useful layer is run (LLaVA's feature layer -2 leaves out layer 23 of 24);
@@ -45,6 +45,8 @@ class PrunedEncoder(nnx.Module):
             VipLLaVA's (-2, -5, -8, -11, 6), concatenates several along dim in that order, at the same kept indices.
         projector: what the features of the fed tokens go through, if anything; needed by methods that see projected
             tokens.
+        shuffle: a token is a square of so many patches on a side, their features side by side (InternVL's pixel
+            shuffle: 2, which `from_pretrained` reads). Whole squares are scored and kept, see `vtc_core.shuffled`.
 
     Raises:
         ValueError, TypeError: an argument that does not fit this tower; a method that sees projected tokens without a
@@ -53,20 +55,21 @@ class PrunedEncoder(nnx.Module):
 
     def __init__(
         self,
-        tower: CLIPTower,
+        tower: Tower,
         keep: SupportsIndex = 64,
         method: Method | str | Mapping[str, Any] = VtcCls(),  # noqa: B008, it is frozen
         feature_layer: int | Sequence[int] = -2,
         projector: Callable[[Array], Array] | None = None,
+        shuffle: int = 1,
     ) -> None:
-        self.walk = walk_of(tower.config, keep, method, feature_layer)
+        self.walk = walk_of(tower.config, keep, method, feature_layer, shuffle)
         if "projected" in self.method.needs and projector is None:
             raise ValueError(f"method {self.method.name!r} looks at projected tokens: a projector is needed")
         if len(tower.layers) < self.walk.needed:
             raise ValueError(
                 f"tower must hold its first {self.walk.needed} layers, which are used here, got {len(tower.layers)}"
             )
-        self.tokens = tower.config.tokens
+        self.tokens = shuffled.count(tower.config.tokens, shuffle)
         self.keep = int(keep)
         self.tower = tower
         self.projector = projector
@@ -84,7 +87,7 @@ class PrunedEncoder(nnx.Module):
         attention: AttentionFunction = attention,
         **hub_kwargs: Any,
     ) -> "PrunedEncoder":
-        """Read the vision tower of a CLIP or LLaVA checkpoint in the Hugging Face layout: `config.json`, safetensors.
+        """Read the tower of a CLIP, LLaVA or InternVL checkpoint in the Hugging Face layout: config.json, safetensors.
 
         Only the tensors that are used are read: no language model, and no layer that the method does not come to. From
         the hub, only the files that hold them are fetched.
@@ -106,11 +109,12 @@ class PrunedEncoder(nnx.Module):
         checkpoint = Checkpoint(path_or_hub_id, **hub_kwargs)
         config = loading.tower_config(checkpoint)
         made = loading.feature_layer(checkpoint) if feature_layer is None else feature_layer
-        walk = walk_of(config, keep, method, made)
-        dim = config.hidden_size * len(walk.feature_layers)
+        shuffle = loading.shuffle(checkpoint)
+        walk = walk_of(config, keep, method, made, shuffle)
+        dim = config.hidden_size * len(walk.feature_layers) * shuffle**2
         projector = loading.read_projector(checkpoint, dim, dtype) if project else None
         tower = loading.read_tower(checkpoint, config, walk.needed, attention, dtype)
-        return cls(tower, keep, method, made, projector)
+        return cls(tower, keep, method, made, projector, shuffle)
 
     @property
     def method(self) -> Method:
@@ -173,7 +177,7 @@ class PrunedEncoder(nnx.Module):
         """
         config = self.tower.config
         picture = (config.num_channels, config.image_size, config.image_size)
-        dtype = jnp.promote_types(self.tower.embeddings.class_embedding[...].dtype, jnp.float32)
+        dtype = jnp.promote_types(self.tower.dtype, jnp.float32)
         exporting.write(lambda x: tuple(self(x)), picture, dtype, Path(path), platforms, overwrite)
 
 
@@ -182,13 +186,15 @@ def walk_of(
     keep: SupportsIndex,
     method: Method | str | Mapping[str, Any],
     feature_layer: int | Sequence[int],
+    shuffle: int = 1,
 ) -> Walk | ProgressiveWalk:
     """The walk through a tower of this size, or the refusal of what does not fit it."""
     method, depth = method_of(method), config.num_hidden_layers
     refuse_without_prompt(method, "an encoder by itself is given none")
-    checks.encoder(config.tokens, depth, keep, method, feature_layer)
+    shuffled.refuse_progressive(method, shuffle)
+    checks.encoder(shuffled.count(config.tokens, shuffle), depth, keep, method, feature_layer)
     feature_layers = checks.feature_layers(depth, feature_layer)
     layers = method.layers_seen(depth, max(feature_layers))
     if method.progressive:
         return ProgressiveWalk(method, layers, feature_layers, int(keep))
-    return Walk(method, layers, feature_layers)
+    return Walk(method, layers, feature_layers, shuffle)

@@ -1,4 +1,4 @@
-"""CLIP towers and LLaVA projectors out of checkpoints: which tensors, and how they lie in Flax's modules."""
+"""CLIP and InternVL towers, and projectors, out of checkpoints: which tensors, and how they lie in Flax's modules."""
 
 import re
 from collections.abc import Iterable
@@ -10,36 +10,46 @@ import numpy as np
 from flax import nnx
 from jax.typing import DTypeLike
 
-from vtc_core import checkpoints
+from vtc_core import checkpoints, shuffled
 
 from .attention import AttentionFunction
 from .checkpoint import Checkpoint
-from .tower import CLIPTower, Projector, TowerConfig
+from .internvit import InternViT, InternViTConfig
+from .projector import Projector
+from .tower import CLIPTower, Tower, TowerConfig
 
 Module = TypeVar("Module", bound=nnx.Module)
 
 # Names end in these wherever a checkpoint keeps its tower: "", "vision_model.", "vision_tower.vision_model.", ...
-_CLS, _PROJECTOR = "embeddings.class_embedding", "multi_modal_projector.linear_1.weight"
-_UNUSED = r"post_layernorm\.(weight|bias)|embeddings\.position_ids"  # pooling, and a buffer of old checkpoints
+_CLS, _PROJECTOR = r"embeddings\.(class_embedding|cls_token)", "multi_modal_projector.linear_1.weight"
+# Pooling, a buffer of old checkpoints, what training masks with, and a last norm that feeds nobody.
+_UNUSED = r"post_layernorm\.(weight|bias)|embeddings\.(position_ids|mask_token)|layernorm\.(weight|bias)"
+_CONFIGS = {"clip_vision_model": TowerConfig, "internvl_vision": InternViTConfig}
 _WEIGHTS = {"kernel": "weight", "scale": "weight", "embedding": "weight"}  # Flax's names for them
 _KERNEL_AXES = {2: (1, 0), 4: (2, 3, 1, 0)}  # in Flax (in out) and (height width in out), here the outputs come first
 
 
 def tower_config(checkpoint: Checkpoint) -> TowerConfig:
-    """The configuration of a checkpoint's CLIP tower, or a ValueError if it has another one."""
+    """The configuration of a checkpoint's CLIP or InternVL tower, or a ValueError if it has another one."""
     inner = checkpoint.config.get("vision_config")
     vision = checkpoint.config if inner is None else {"model_type": "clip_vision_model", **inner}
     key = "" if inner is None else "vision_config."
     kind = vision.get("model_type")
-    if kind != "clip_vision_model":
+    if kind not in _CONFIGS:
         raise ValueError(
-            f"{checkpoint.name} has a vision tower of type {kind!r}; only CLIP towers ('clip_vision_model') have the "
-            "CLS token whose attention scores the others here: use one, or `vtc_jax.prune` with a "
-            "(layers, batch, heads, tokens) signal of your own"
+            f"{checkpoint.name} has a vision tower of type {kind!r}; only CLIP and InternVL towers "
+            f"({', '.join(map(repr, _CONFIGS))}) have the CLS token whose attention scores the others here: use one or "
+            "`vtc_jax.prune` with a (layers, batch, heads, tokens) signal of your own"
         )
-    settings = {field.name: vision.get(field.name, field.default) for field in fields(TowerConfig)}
+    settings = {field.name: vision.get(field.name, field.default) for field in fields(_CONFIGS[kind])}
     checkpoints.tower(settings, key)
-    return TowerConfig(**settings)
+    squares = {name: checkpoints.side(key + name, settings[name]) for name in ("image_size", "patch_size")}
+    return _CONFIGS[kind](**settings | squares)
+
+
+def shuffle(checkpoint: Checkpoint) -> int:
+    """Patches on the side of what a projector is given as one token; 1 but for InternVL."""
+    return shuffled.factor_of(checkpoint.config.get("downsample_ratio"))
 
 
 def feature_layer(checkpoint: Checkpoint) -> Any:
@@ -49,21 +59,23 @@ def feature_layer(checkpoint: Checkpoint) -> Any:
 
 def read_tower(
     checkpoint: Checkpoint, config: TowerConfig, useful: int, attention: AttentionFunction, dtype: DTypeLike | None
-) -> CLIPTower:
+) -> Tower:
     """The tower with its first `useful` layers, in its own dtype or in `dtype`."""
     checkpoints.tower_depth(config.num_hidden_layers, checkpoint.files, unused=config.num_hidden_layers - useful)
-    prefixes = [name.removesuffix(_CLS) for name in checkpoint.files if re.search(rf"(^|\.){_CLS}$", name)]
-    if len(prefixes) != 1:
-        found = f"{len(prefixes)} of them" if prefixes else "none"
-        raise ValueError(f"{checkpoint.name} must have one tensor whose name ends in {_CLS}, it has {found}")
-    dtype = _dtype(checkpoint, prefixes[0] + _CLS) if dtype is None else dtype
-    unused = (rf"encoder\.layers\.{number}\..*" for number in range(useful, config.num_hidden_layers))
-    tower = nnx.eval_shape(lambda: CLIPTower(config, attention=attention, dtype=dtype, useful=useful, rngs=nnx.Rngs(0)))
-    return _read(checkpoint, tower, prefixes[0], "|".join((_UNUSED, *unused)), dtype)
+    names = [name for name in checkpoint.files if re.search(rf"(^|\.){_CLS}$", name)]
+    if len(names) != 1:
+        found = f"{len(names)} of them" if names else "none"
+        word = "embeddings.cls_token" if isinstance(config, InternViTConfig) else "embeddings.class_embedding"
+        raise ValueError(f"{checkpoint.name} must have one tensor whose name ends in {word}, it has {found}")
+    dtype = _dtype(checkpoint, names[0]) if dtype is None else dtype
+    unused = (rf"encoder\.layers?\.{number}\..*" for number in range(useful, config.num_hidden_layers))
+    kind: Any = InternViT if isinstance(config, InternViTConfig) else CLIPTower
+    tower = nnx.eval_shape(lambda: kind(config, attention=attention, dtype=dtype, useful=useful, rngs=nnx.Rngs(0)))
+    return _read(checkpoint, tower, re.sub(rf"{_CLS}$", "", names[0]), "|".join((_UNUSED, *unused)), dtype)
 
 
 def read_projector(checkpoint: Checkpoint, dim: int, dtype: DTypeLike | None) -> Projector:
-    """LLaVA's projector of features of size `dim`, in its own dtype or in `dtype`."""
+    """The projector of features of size `dim`, in its own dtype or in `dtype`."""
     name = next((name for name in checkpoint.files if re.search(rf"(^|\.){_PROJECTOR}$", name)), None)
     if name is None:
         raise ValueError(f"{checkpoint.name} has no projector ({_PROJECTOR}); project=True needs a LLaVA checkpoint")
@@ -71,8 +83,10 @@ def read_projector(checkpoint: Checkpoint, dim: int, dtype: DTypeLike | None) ->
     act = checkpoint.config.get("projector_hidden_act", "gelu")
     bias = checkpoint.config.get("multimodal_projector_bias", True)
     dtype = _dtype(checkpoint, name) if dtype is None else dtype
-    projector = nnx.eval_shape(lambda: Projector(dim, language_dim, act, bias, dtype=dtype, rngs=nnx.Rngs(0)))
-    return _read(checkpoint, projector, name.removesuffix("linear_1.weight"), "", dtype)
+    prefix = name.removesuffix("linear_1.weight")
+    norm = f"{prefix}layer_norm.weight" in checkpoint.files
+    projector = nnx.eval_shape(lambda: Projector(dim, language_dim, act, bias, norm, dtype=dtype, rngs=nnx.Rngs(0)))
+    return _read(checkpoint, projector, prefix, "", dtype)
 
 
 def _dtype(checkpoint: Checkpoint, name: str) -> jnp.dtype:
@@ -105,7 +119,7 @@ def _read(checkpoint: Checkpoint, module: Module, prefix: str, unused: str, dtyp
 def _name(path: tuple[Any, ...]) -> str:
     """The name of a parameter of ours in the Hugging Face layout."""
     *modules, last = map(str, path)
-    return ".".join((*(["encoder"] if modules[:1] == ["layers"] else []), *modules, _WEIGHTS.get(last, last)))
+    return ".".join((*(["encoder"] if modules[0] in ("layers", "layer") else []), *modules, _WEIGHTS.get(last, last)))
 
 
 def _axes(path: tuple[Any, ...], ndim: int) -> tuple[int, ...]:

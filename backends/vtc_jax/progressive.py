@@ -13,7 +13,8 @@ from vtc_core.methods.flowcut import Flow
 
 from . import verbs
 from .attention import Mask, Queries, Tokens
-from .tower import Attention, CLIPTower
+from .layers import Attention
+from .tower import Tower
 from .verbs import gather
 from .walk import Looked, Pixels, Project, competing
 
@@ -54,7 +55,7 @@ class ProgressiveWalk(NamedTuple):
         """How many layers of the tower, the first ones, this walk comes to."""
         return max(self.feature_layers)
 
-    def __call__(self, tower: CLIPTower, pixel_values: Pixels, project: Project | None = None) -> Looked:
+    def __call__(self, tower: Tower, pixel_values: Pixels, project: Project | None = None) -> Looked:
         """Walk `tower` up to the last useful layer, all of its layers whole."""
         hidden = tower.embed(pixel_values)  # batch 1+tokens dim
         seen = competing(hidden)

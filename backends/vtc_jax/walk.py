@@ -9,13 +9,15 @@ import jax.numpy as jnp
 from jax import Array
 from jaxtyping import Float, Integer
 
+from vtc_core import shuffled
 from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import ALL_QUERIES, ATTENTION, WHOLE
 
 from . import verbs
 from .attention import Queries, Tokens
+from .layers import Attention, Layer
 from .signals import SIGNALS
-from .tower import Attention, CLIPTower, Layer
+from .tower import Tower
 from .verbs import gather, mean
 
 Hidden = Float[Array, "batch length dim"]
@@ -72,15 +74,16 @@ class Notes:
 
     def of_keys(self, layer: Layer, normed: Hidden, keys: Tokens) -> None:
         """Of a layer that is not run whole, the queries that are needed and no more."""
-        self.take(layer.self_attn, layer.self_attn.query(normed if self.all_queries else normed[:, :1]), keys)
+        self.take(layer.attending, layer.attending.query(normed if self.all_queries else normed[:, :1]), keys)
 
 
 class Walk(NamedTuple):
-    """For which method, which layers are noted, and which hidden states are the features."""
+    """For which method, which layers are noted, which hidden states are the features, and what a token is."""
 
     method: Method
     layers: tuple[int, ...]
     feature_layers: tuple[int, ...]  # numbers of hidden states; layer i makes hidden state i + 1
+    shuffle: int = 1  # a token is a square of so many patches on a side, see `vtc_core.shuffled`
 
     @property
     def last(self) -> int:
@@ -97,7 +100,7 @@ class Walk(NamedTuple):
         """How many layers of the tower, the first ones, this walk comes to."""
         return max((self.last, *self.layers)) + 1
 
-    def __call__(self, tower: CLIPTower, pixel_values: Pixels, project: Project | None = None) -> Looked:
+    def __call__(self, tower: Tower, pixel_values: Pixels, project: Project | None = None) -> Looked:
         """Walk `tower` up to the last useful layer; `project` makes `Seen.projected` of the features, if needed."""
         notes = Notes(self.method)
         hidden = tower.embed(pixel_values)  # batch 1+tokens dim
@@ -105,31 +108,42 @@ class Walk(NamedTuple):
         for number, layer in enumerate(tower.layers[: self.last + self.whole]):
             hidden = layer(hidden, notes.take if number in self.layers else None)
             if number + 1 in self.feature_layers:
-                states[number + 1] = hidden
+                states[number + 1] = self._ended(tower, number + 1, hidden)
         if not self.whole:
-            finish = self._last(tower.layers[self.last], hidden, states, notes)
-            return Looked(self.method, self._seen(notes, hidden), finish)
+            finish = self._last(tower, hidden, states, notes)
+            return self._looked(self._seen(notes, hidden), finish)
         if self.last + 1 in self.layers:
             layer = tower.layers[self.last + 1]
-            normed = layer.layer_norm1(hidden)
-            notes.of_keys(layer, normed, layer.self_attn.keys_values(normed)[0])
+            normed = layer.normed(hidden)
+            notes.of_keys(layer, normed, layer.attending.keys_values(normed)[0])
         features = self._features(states)
         seen = self._seen(notes, hidden, features, project)
-        return Looked(self.method, seen, lambda indices: gather(features, indices + 1))
+        return self._looked(seen, lambda indices: gather(features, indices + 1))
+
+    def _looked(self, seen: Seen, finish: Callable[[Integer[Array, "batch kept"]], Kept]) -> Looked:
+        if self.shuffle > 1:
+            finish = shuffled.finish_of(finish, seen.tile.shape[1], self.shuffle)
+        return Looked(self.method, seen, finish)
+
+    def _ended(self, tower: Tower, number: int, hidden: Hidden) -> Hidden:
+        """Hidden state `number` as it feeds a projector."""
+        return tower.ended(hidden) if number == tower.config.num_hidden_layers else hidden
 
     def _last(
-        self, layer: Layer, hidden: Hidden, states: dict[int, Hidden], notes: Notes
+        self, tower: Tower, hidden: Hidden, states: dict[int, Hidden], notes: Notes
     ) -> Callable[[Integer[Array, "batch kept"]], Kept]:
         """The last useful layer in parts: signals are complete as soon as it has its keys, then kept tokens go on."""
-        normed = layer.layer_norm1(hidden)
-        keys, values = layer.self_attn.keys_values(normed)
+        layer = tower.layers[self.last]
+        normed = layer.normed(hidden)
+        keys, values = layer.attending.keys_values(normed)
         if self.last in self.layers:
             notes.of_keys(layer, normed, keys)
 
         def finish(indices: Integer[Array, "batch kept"]) -> Kept:
             numbers = indices + 1
             kept, kept_normed = gather(hidden, numbers), gather(normed, numbers)
-            kept = layer.finish_layer(kept, layer.self_attn.query(kept_normed), keys, values)
+            kept = layer.finish_layer(kept, layer.attending.query(kept_normed), keys, values)
+            kept = self._ended(tower, self.last + 1, kept)
             made = {number: gather(state, numbers) for number, state in states.items()}
             return self._features(made | {self.last + 1: kept})
 
@@ -148,15 +162,14 @@ class Walk(NamedTuple):
         # The mean over heads of all layers at once: what XLA fuses is then what it fuses in `score`, bit for bit.
         signals = {name: jnp.moveaxis(mean(jnp.stack(noted), 2), 0, -1) for name, noted in notes.signals.items()}
         seen = competing(hidden)._replace(keys=notes.keys, **signals)
-        if features is None:
+        if features is not None:
+            patches = features[:, 1:]
+            cls = jnp.broadcast_to(features[:, :1], patches.shape) if "cls_feature" in self.method.needs else None
+            seen = seen._replace(features=patches, cls_feature=cls)
+        seen = shuffled.seen_of(seen, self.shuffle) if self.shuffle > 1 else seen
+        if seen.features is None or project is None or "projected" not in self.method.needs:
             return seen
-        patches = features[:, 1:]
-        cls = jnp.broadcast_to(features[:, :1], patches.shape) if "cls_feature" in self.method.needs else None
-        return seen._replace(
-            features=patches,
-            cls_feature=cls,
-            projected=project(patches) if project and "projected" in self.method.needs else None,
-        )
+        return seen._replace(projected=project(seen.features))
 
 
 def competing(hidden: Hidden) -> Seen:

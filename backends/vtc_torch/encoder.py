@@ -160,6 +160,7 @@ def walk_of(
 ) -> Walk | ProgressiveWalk:
     """The walk through a tower of so many patches and layers, or the refusal of what does not fit it."""
     method = method_of(method)
+    shuffled.refuse_progressive(method, shuffle)
     checks.encoder(shuffled.count(tokens, shuffle), depth, keep, method, feature_layer)
     feature_layers = checks.feature_layers(depth, feature_layer)
     layers = method.layers_seen(depth, max(feature_layers))

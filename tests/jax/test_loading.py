@@ -198,7 +198,7 @@ def test_several_feature_layers_of_a_checkpoint_are_its_own(tmp_path):
 def test_a_tower_without_cls_is_refused(tmp_path):
     SiglipVisionModel(siglip_config()).save_pretrained(tmp_path)
     with pytest.raises(
-        ValueError, match=r"vision tower of type 'siglip_vision_model'; only CLIP towers .* have the CLS"
+        ValueError, match=r"vision tower of type 'siglip_vision_model'; only CLIP and InternVL towers .* have the CLS"
     ):
         PrunedEncoder.from_pretrained(tmp_path, 7)
 

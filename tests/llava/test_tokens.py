@@ -125,6 +125,9 @@ made = cache(lambda make: make())  # for many examples; patched and undone by ea
 @example(height=64, width=64, budget={"total": 115})
 def test_the_processor_promises_what_the_model_makes(family, height, width, budget):
     model, processor = made(FAMILIES[family].make)
+    budget = {
+        name: min(number, FAMILIES[family].tokens) if name == "keep" else number for name, number in budget.items()
+    }
     shown = picture(0, width, height)
     with vtc_llava.patch(model, processor, **budget, method=FAMILIES[family].method), torch.no_grad():
         inputs = processor(text="USER: <image> what ? ASSISTANT:", images=shown, return_tensors="pt")
