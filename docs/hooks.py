@@ -22,7 +22,7 @@ MOUNTED = {
     "examples.md": "examples/README.md",
     "families.md": "adapters/vtc_llava/README.md",
     "embedded.md": "adapters/vtc_tiny/README.md",
-    "lmms.md": "adapters/vtc_lmms/README.md",
+    "compare.md": "adapters/vtc_lmms/README.md",
     "write-a-method.md": "vtc_core/methods/README.md",
     "write-a-stage.md": "vtc_core/stages/README.md",
     "write-a-backend.md": "conformance/README.md",
