@@ -29,6 +29,7 @@ class PrunedEncoder(nnx.Module):
     Meant to be jitted, `nnx.jit(encoder)` or as part of a function of yours; one compilation a batch size.
 
     Modifications to the forward pass of `CLIPTower` or `InternViT`, none of which changes a token of the tower:
+
     - in the layers that the method looks at, what it needs is computed beside attention, in float32: with VTC-CLS one
       row (1 x 1+tokens) per head; no attention map is kept;
     - nothing after the last useful layer is run (LLaVA's feature layer -2 leaves out layer 23 of 24);

@@ -25,6 +25,7 @@ class PrunedEncoder(nn.Module):
     device, dtype and attention implementation (sdpa, eager, flash_attention_2, ...).
 
     Modifications to the wrapped encoder's forward pass, none of which changes a token of the tower:
+
     - in the layers that the method looks at, what it needs is computed beside attention, in float32: with VTC-CLS one
       row (1 x 1+tokens) per head; no attention map is ever kept;
     - nothing after the last useful layer is run (LLaVA's feature layer -2 leaves out layer 23 of 24);
@@ -32,6 +33,7 @@ class PrunedEncoder(nn.Module):
       all tokens, but queries, attention output and MLP for the kept tokens only. If that layer is looked at, it needs
       the queries as well: that of CLS for CLS attention, all for received attention. A method that sees features,
       or merges them, has that layer run whole, and no more.
+
     Layers that are run whole are called as modules: hooks, checkpointing, sharding, offloading work in them. Of a last
     layer that is run in parts the parts are called, not the layer nor its attention: no hook on those is run.
 
