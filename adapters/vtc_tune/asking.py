@@ -11,6 +11,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from vtc_llava import prompted
+
 from .likelihood import Likelihood, likelihood
 
 GREEDY = {"do_sample": False, "num_beams": 1}
@@ -84,7 +86,8 @@ def _embedded(model: Any, inputs: Any) -> Iterator[Embeds]:
     """Each prompt as the language model is fed it, without padding."""
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
     shown = {name: value for name, value in inputs.items() if name not in ("input_ids", "attention_mask")}
-    features = model.model.get_image_features(**shown).pooler_output
+    with prompted(model.vtc, ids):
+        features = model.model.get_image_features(**shown).pooler_output
     embeds = model.get_input_embeddings()(ids)
     is_visual = (ids == model.config.image_token_id)[..., None]
     visual = torch.cat([picture.flatten(0, -2) for picture in features])

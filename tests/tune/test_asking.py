@@ -34,13 +34,15 @@ def likely(model, processor, sample, answer):
     """Log-probability a token, one prompt at a time: no padding, no features by hand."""
     inputs = inputs_of(model, processor, [sample.picture()], [sample.question])
     ids = torch.cat([inputs["input_ids"], answer[None]], 1)
-    more = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    labels = ids.clone()
+    labels[:, : -len(answer)] = -100  # so that a method that reads the prompt does not read the answer
+    more = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
     with torch.inference_mode():
         logits = model(**{**inputs, **more}).logits[0, -len(answer) - 1 : -1].log_softmax(-1)
     return float(logits.gather(1, answer[:, None]).mean()), logits[0]
 
 
-@pytest.mark.parametrize("name", ["vtc-cls", "visionzip", "aim", "flowcut"])
+@pytest.mark.parametrize("name", ["vtc-cls", "visionzip", "aim", "flowcut", "mmtok", "catp-text"])
 def test_rows_are_what_the_patched_model_says_by_itself(pair, asked, name):
     model, processor = pair
     rows = rows_of(pair, asked, settings(name, keeps=(8,)))
