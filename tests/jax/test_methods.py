@@ -16,9 +16,8 @@ from vtc_jax import received_attention as jax_received
 
 from ..torch.eager import FEATURE_TOLERANCE
 from ..torch.savers import save_llava
-from ..torch.seeing import Sees
+from ..torch.seeing import FIELDS, Sees
 
-FIELDS = [name for name in Seen._fields if name not in ("places", "tile", "flow")]
 METHODS_OF = {  # method -> what it stands for
     "fastervlm": "chooses before the last useful layer is finished",
     "received": "asks all queries",

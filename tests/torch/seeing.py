@@ -5,7 +5,11 @@ from typing import ClassVar
 
 import torch
 
-from vtc_core.methods import Choice, Method
+from vtc_core.methods import Choice, Method, Seen
+from vtc_core.methods.method import OF_PROMPT
+
+# What an encoder by itself shows where it is asked to: not what needs a prompt, or the text tower's other half.
+FIELDS = [name for name in Seen._fields if name not in ("places", "tile", "flow", "image_embeds", *OF_PROMPT)]
 
 
 @dataclass(frozen=True)

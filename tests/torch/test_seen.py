@@ -13,7 +13,7 @@ from vtc_torch import PrunedEncoder
 from vtc_torch.signals import SIGNALS
 
 from .eager import FEATURE_TOLERANCE, eager_of
-from .seeing import Sees
+from .seeing import FIELDS, Sees
 from .signals import expected_signal, projections
 
 TOWERS = {"clip": make_tower, "siglip": make_siglip}
@@ -94,9 +94,6 @@ def test_places_and_tiles_are_always_there_and_nothing_that_is_not_asked_for(mak
     assert seen.places.tolist() == [places] * 2
     assert seen.tile.tolist() == [[0] * 9] * 2
     assert seen == Seen(seen.places, seen.tile)
-
-
-FIELDS = [name for name in Seen._fields if name not in ("places", "tile", "flow")]
 
 
 @pytest.mark.parametrize("name", FIELDS)
