@@ -12,7 +12,7 @@ from vtc_core.methods import Method, VtcCls
 from vtc_core.stages import Stage
 from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
-from vtc_torch.loading import feature_layer, tower_config
+from vtc_torch.loading import feature_layer, shuffle_of, tokens_of, tower_config
 from vtc_torch.reading import read
 from vtc_torch.towers import size_of_config
 
@@ -54,11 +54,11 @@ def plan(
     source = find(model)
     with refusing(source):
         config = read_config(source)
-        tokens, depth = size_of_config(tower_config(config, source))
+        (patches, depth), tokens = size_of_config(tower_config(config, source)), tokens_of(config)
     kept = (tokens if all_tokens else max(1, round(tokens / SHARE))) if keep is None else keep
     try:
         tower_config(config, source, method)
-        walk_of(tokens, depth, kept, method, feature_layer(config))
+        walk_of(patches, depth, kept, method, feature_layer(config), shuffle_of(config))
     except (ValueError, TypeError) as error:
         raise BadUsage(str(error)) from error
     why = f" (1/{SHARE}, as --keep is not given)" if keep is None and not all_tokens else ""

@@ -19,7 +19,7 @@ from vtc_core.methods import reads_prompt, saved
 from vtc_pictures import MAX_BYTES, MAX_PIXELS, Room, Unreadable, count_bytes, count_pixels, read_picture, short
 from vtc_torch import Pruned, PrunedEncoder, held, pack
 from vtc_torch.configuration import read_config
-from vtc_torch.loading import tower_config
+from vtc_torch.loading import shuffle_of, tower_config
 from vtc_torch.processors import read_image_processor
 
 from .batches import Batch, batched, running_ahead
@@ -59,6 +59,11 @@ class Worker:
         config = read_config(recipe.checkpoint)
         vision_config = tower_config(config, recipe.checkpoint)
         held.check_tower(recipe.checkpoint, config)
+        if shuffle_of(config) > 1:
+            raise Refused(
+                f"{recipe.checkpoint} is fed several tiles of a picture, which its image processor cuts when told to; "
+                "corpora are encoded with one tile a picture (CLIP, LLaVA-1.5)"
+            )
         self.processor: Any = read_image_processor(recipe.checkpoint, vision_config, backend="pil")
         self.encoder = PrunedEncoder.from_pretrained(
             recipe.checkpoint,

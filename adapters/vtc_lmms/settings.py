@@ -7,7 +7,7 @@ from typing import Any
 
 from vtc_llava import Settings
 from vtc_llava.families import settings_of
-from vtc_torch import towers
+from vtc_torch import loading
 
 HOW = "vtc is set up by --model_args 'pretrained=...,keep=64,method=\"visionzip:contextual=10\"'"
 
@@ -32,7 +32,7 @@ def settings(config: Any, pretrained: str, given: Mapping[str, Any], model_types
     try:
         read = {name: _read(name, value) for name, value in given.items()}
         if read.get("keep") == "all":
-            read["keep"] = towers.size_of_config(config.vision_config).tokens
+            read["keep"] = loading.tokens_of(config)
         return settings_of(config, pretrained, read)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{error}. {HOW}") from error

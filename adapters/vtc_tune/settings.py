@@ -10,7 +10,7 @@ import torch
 from vtc_core.methods import Method, method_of, saved
 from vtc_llava import Settings, patch
 from vtc_llava.families import checked, family_of
-from vtc_torch.towers import size_of_config
+from vtc_torch.loading import tokens_of
 
 PREFERRED = ("vtc-cls", "visionzip", "vispruner", "divprune", "centerclip", "catp", "received", "todre")
 METHODS = 5  # of the preferred, the first that fit the tower: some need CLS
@@ -29,7 +29,7 @@ def settings_of(
     Raises:
         ValueError, TypeError: a method or budget that this model cannot have, or none at all.
     """
-    family, tokens = family_of(config, "model"), size_of_config(config.vision_config).tokens
+    family, tokens = family_of(config, "model"), tokens_of(config)
     if keeps is None and totals is None:
         keeps = [max(1, tokens // divisor) for divisor in DIVISORS]
     chosen = default_methods(config) if methods is None else [method_of(method) for method in methods]

@@ -11,6 +11,7 @@ from vtc_llava.budget import Budget
 from vtc_llava.families import settings_of
 from vtc_torch import towers
 
+FAMILIES = ("llava", "llava_next")  # of which there is an architecture, see `plugin`
 KEEP = "vtc_keep"  # in a request's `mm_processor_kwargs`
 MORE = "mm_processor_kwargs"  # under `vtc`: the names of others that a request may set
 
@@ -23,6 +24,11 @@ def served(config: Any, name: str) -> Settings:
     Raises:
         ValueError: they are missing, or do not fit the model.
     """
+    if config.model_type not in FAMILIES:
+        raise ValueError(
+            f"vtc_vllm serves models of model_type {' and '.join(map(repr, FAMILIES))}, got {config.model_type!r}: "
+            "vLLM cuts and counts the pictures of every other in code of its own, which is not replaced here"
+        )
     plain, held = copy(config), getattr(config, "vtc", None)
     if isinstance(held, dict):
         plain.vtc = {key: value for key, value in held.items() if key != MORE}
