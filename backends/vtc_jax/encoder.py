@@ -50,8 +50,7 @@ class PrunedEncoder(nnx.Module):
             shuffle: 2, which `from_pretrained` reads). Whole squares are scored and kept, see `vtc_core.shuffled`.
 
     Raises:
-        ValueError, TypeError: an argument that does not fit this tower; a method that sees projected tokens without a
-            projector.
+        ValueError, TypeError: an argument that does not fit this tower; no projector, and a method that needs one.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-NO_MKDOCS_2_WARNING=1 mkdocs build -q --strict -f "$ROOT/mkdocs.yml" -d "$PWD/site"
+NO_MKDOCS_2_WARNING=1 mkdocs build --strict -f "$ROOT/mkdocs.yml" -d "$PWD/site"
