@@ -73,6 +73,34 @@ def test_one_visual_token_and_few(stage, backend, fill):
 
 @every_stage
 @both
+@pytest.mark.parametrize("every", [1, 3])
+def test_of_nan_no_token_is_left_twice(stage, backend, every):
+    for tokens, text in ((9, 3), (1, 2)):
+        seen = running(stage, 1, tokens, tokens + text)
+        for name in stage.needs:
+            getattr(seen, name)[..., ::every, :] = np.nan
+        layer, keep = stage.schedule(32, tokens)[0]
+        with np.errstate(invalid="ignore"):
+            made = ask(backend, stage, seen, keep, 0.5, layer)
+        kept = [index for index in left(made) if index != NO_PLACE]
+        assert kept == sorted(set(kept))
+
+
+@every_stage
+@both
+def test_kv_heads_serve_as_many_query_heads_as_there_are(stage, backend):
+    """In the order of transformers' `repeat_kv`."""
+    seen = running(stage, 2, 20, 27, seed=3)
+    given = {name: np.repeat(getattr(seen, name), HEADS // KV_HEADS, axis=1) for name in stage.needs if "keys" in name}
+    layer, keep = stage.schedule(32, 20)[0]
+    ours, repeated = (ask(backend, stage, x, keep, 0.5, layer) for x in (seen, seen._replace(**given)))
+    np.testing.assert_array_equal(ours.indices, repeated.indices)
+    if "query" in "".join(stage.needs):
+        np.testing.assert_allclose(ours.scores, repeated.scores, 1e-5, 1e-6)
+
+
+@every_stage
+@both
 def test_rows_are_independent(stage, backend):
     seen = running(stage, 3, 25, 31)
     for layer, keep in stage.schedule(32, 25):
