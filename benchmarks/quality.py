@@ -29,7 +29,7 @@ import vtc_llava
 import vtc_tiny
 from vtc_bench import choices, costs, torch_encoder
 from vtc_bench.timing import interleaved, processor, ratio, spread
-from vtc_core.methods import METHODS, Method, Random, VtcCls, method_of, spelled
+from vtc_core.methods import METHODS, Method, Random, VtcCls, method_of, reads_prompt, spelled
 from vtc_tiny.scenes import SIDE, patch_labels
 from vtc_torch import Pruned, PrunedEncoder
 
@@ -60,14 +60,41 @@ def fed(
 
 
 @torch.inference_mode()
+def fed_by_question(
+    model: Any,
+    processor: Any,
+    method: Method,
+    pixels: Float[Tensor, "asked 3 height width"],
+    asked: list[str],
+    keep: int,
+) -> Pruned:
+    """The same of a method that reads the prompt: a row a question, with the picture that it is about."""
+    made = []
+    with vtc_llava.patch(model, processor, keep=keep, method=method) as handle:
+        for rows in torch.arange(len(asked)).split(BATCH):
+            texts = [placed(processor, asked[row], keep) for row in rows]
+            ids = processor.tokenizer(texts, return_tensors="pt", padding=True).input_ids
+            with vtc_llava.prompted(handle, ids):
+                tokens = model.model.get_image_features(pixels[rows]).pooler_output
+            last: Any = handle.last
+            made.append((torch.stack(tokens), last.indices, last.scores))
+    return Pruned(*map(torch.cat, zip(*made, strict=True)))
+
+
+@torch.inference_mode()
 def answer(model: Any, processor: Any, tokens: Float[Tensor, "batch keep language"], asked: list[str]) -> list[str]:
     """Greedy answers, one picture's tokens and one question a row."""
-    prompts = [prompt(processor, text).replace("<image>", "<image>" * tokens.shape[1]) for text in asked]
+    prompts = [placed(processor, text, tokens.shape[1]) for text in asked]
     written = processor.tokenizer(prompts, return_tensors="pt", padding=True)
     embeds = model.get_input_embeddings()(written.input_ids)
     embeds = embeds.masked_scatter((written.input_ids == model.config.image_token_id)[..., None], tokens)
     said = model.generate(inputs_embeds=embeds, attention_mask=written.attention_mask)
     return processor.batch_decode(said, skip_special_tokens=True)
+
+
+def placed(processor: Any, text: str, keep: int) -> str:
+    """A prompt with as many placeholders as tokens are fed."""
+    return prompt(processor, text).replace("<image>", "<image>" * keep)
 
 
 def prompt(processor: Any, text: str) -> str:
@@ -85,7 +112,10 @@ def check(model: Any, processor: Any, method: Method, keep: int, pictures: int =
         inputs = processor(images=images, text=texts, return_tensors="pt", padding=True)
         said = model.generate(**inputs)[:, inputs.input_ids.shape[1] :]
         patched, last = processor.batch_decode(said, skip_special_tokens=True), handle.last
-    (pruned,) = fed(model, method, inputs.pixel_values, [keep])
+    if reads_prompt(method):
+        pruned = fed_by_question(model, processor, method, inputs.pixel_values, asked, keep)
+    else:
+        (pruned,) = fed(model, method, inputs.pixel_values, [keep])
     ours = answer(model, processor, pruned.features, asked)
     if last is None or not torch.equal(last.indices, pruned.indices) or ours != patched:
         raise AssertionError(f"this script and vtc_llava.patch disagree about {spelled(method)} at keep={keep}")
@@ -105,23 +135,31 @@ def answers(methods: list[Method], questions: int) -> Iterator[dict[str, Any]]:
     tokens = (SIDE // model.config.vision_config.patch_size) ** 2
     keeps = [tokens // divisor for divisor in DIVISORS]
 
-    def right(features: Float[Tensor, "batch keep language"]) -> dict[str, int]:
+    def made_by(method: Method) -> Iterator[Pruned]:
+        """A row for each question."""
+        if reads_prompt(method):
+            texts = [q.text for q in asked]
+            yield from (fed_by_question(model, processor, method, pixels[owner], texts, keep) for keep in keeps)
+        else:
+            yield from (Pruned(*(x[owner] for x in pruned)) for pruned in fed(model, method, pixels, keeps))
+
+    def right(features: Float[Tensor, "asked keep language"]) -> dict[str, int]:
         said: list[str] = []
         for rows in torch.arange(len(asked)).split(BATCH):
-            said += answer(model, processor, features[owner[rows]], [asked[row].text for row in rows])
+            said += answer(model, processor, features[rows], [asked[row].text for row in rows])
         hits = [q.kind for a, q in zip(said, asked, strict=True) if a == q.answer]
         return {kind: hits.count(kind) for kind in kinds}
 
     asked_of = {kind: sum(q.kind == kind for q in asked) for kind in kinds}
     (whole,) = fed(model, VtcCls(), pixels, [tokens])
-    right_of: dict[str, Any] = {"all": {str(tokens): right(whole.features)}}
+    right_of: dict[str, Any] = {"all": {str(tokens): right(whole.features[owner])}}
     hit_of: dict[str, Any] = {"all": {str(tokens): 1.0}}
     cells = np.stack([patch_labels(s, model.config.vision_config.patch_size)[2] for s in scenes])
     for method in track(methods, "answering"):
         check(model, processor, method, CHECKED)
-        made = {str(pruned.indices.shape[1]): pruned for pruned in fed(model, method, pixels, keeps)}
+        made = {str(pruned.indices.shape[1]): pruned for pruned in made_by(method)}
         right_of[spelled(method)] = {keep: right(pruned.features) for keep, pruned in made.items()}
-        hit_of[spelled(method)] = {keep: hit(cells, pruned.indices.numpy()) for keep, pruned in made.items()}
+        hit_of[spelled(method)] = {keep: hit(cells[owner], pruned.indices.numpy()) for keep, pruned in made.items()}
         yield {"tokens": tokens, "pictures": len(scenes), "asked": asked_of, "right": right_of, "hit": hit_of}
 
 
@@ -166,9 +204,10 @@ def main() -> None:
     options = parser.parse_args()
     wanted = options.subjects or subjects
     catalogue = [kind() for kind in METHODS.values()]
+    answering = [method for method in catalogue if "text_embeds" not in method.needs]  # no CLIP has such a tower
     figures: dict[str, Any] = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
     if "answers" in wanted:
-        for made in answers(options.methods or [*catalogue, *OTHERS], options.questions):
+        for made in answers(options.methods or [*answering, *OTHERS], options.questions):
             same = figures.get("asked") == made["asked"]  # else the old figures are of other questions
             figures |= made | {key: (figures[key] if same else {}) | made[key] for key in ("right", "hit")}
             FIGURES.write_text(f"{json.dumps(figures, indent=1)}\n")  # a run that is cut off has what it found out

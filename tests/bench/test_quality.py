@@ -66,7 +66,7 @@ def test_the_picture_can_be_opened(tables, tmp_path):
         assert plot.size == (1600, 1100)
 
 
-@pytest.mark.parametrize("method", ["vtc-cls", "visionzip", "flowcut"])
+@pytest.mark.parametrize("method", ["vtc-cls", "visionzip", "flowcut", "mmtok"])
 def test_answers_are_those_of_the_patched_model(monkeypatch, method):
     monkeypatch.syspath_prepend(BENCHMARKS)
     quality = importlib.import_module("quality")
