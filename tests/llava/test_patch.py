@@ -1,29 +1,14 @@
-"""`vtc_llava.patch` on a small LLaVA-1.5: what it changes and what it leaves."""
-
-import copy
-import re
+"""`vtc_llava.patch` on a small LLaVA-1.5: prompts, logits, answers."""
 
 import pytest
 import torch
-from small_models import make_llava, make_processor, picture, same
+from small_models import picture, same
 
 import vtc_llava
 from vtc_torch import PrunedEncoder, gather
 
-TOKENS, IMAGE = 36, 4
+from .asked import IMAGE, PROMPTS, TOKENS, new_tokens, tokenized
 
-PROMPTS = {
-    "one": (["USER: <image> what color ? ASSISTANT:"], [[picture(0)]]),
-    "left padded batch": (
-        ["USER: <image> what ? ASSISTANT:", "USER: <image> how many red star ? ASSISTANT:"],
-        [[picture(0)], [picture(1, 64, 20)]],
-    ),
-    "several pictures a prompt": (
-        ["USER: <image> <image> what ? ASSISTANT:", "USER: how many <image> red star ? ASSISTANT:"],
-        [[picture(0), picture(1)], [picture(2)]],
-    ),
-    "text only": (["USER: what color ? ASSISTANT:", "USER: how many red star ? ASSISTANT:"], None),
-}
 GENERATION = {
     "greedy": {"do_sample": False},
     "without cache": {"do_sample": False, "use_cache": False},
@@ -31,22 +16,6 @@ GENERATION = {
     "beam returns": {"do_sample": False, "num_beams": 3, "num_return_sequences": 2},
     "sampling": {"do_sample": True, "temperature": 1.5},
 }
-
-
-@pytest.fixture
-def pair():
-    return make_llava(), make_processor()
-
-
-def tokenized(processor, prompt):
-    text, images = PROMPTS[prompt]
-    return processor(text=text, images=images, return_tensors="pt", padding=True)
-
-
-def new_tokens(model, inputs, **settings):
-    torch.manual_seed(0)
-    generated = model.generate(**inputs, max_new_tokens=6, **settings)
-    return generated[:, inputs["input_ids"].shape[1] :]
 
 
 def pruned_by_hand(model, inputs, keep):
@@ -174,75 +143,3 @@ def test_serving_engines_learn_the_count_without_a_picture(pair):
     vtc_llava.patch(model, processor, keep=5)
     data = processor._get_num_multimodal_tokens(image_sizes=[(30, 40), (500, 300)])
     assert data["num_image_tokens"] == [5, 5]
-
-
-@pytest.mark.parametrize("leave", ["undo", "with", "exception"])
-def test_undo_restores_both_and_another_patch_works(pair, leave):
-    model, processor = pair
-    before = dict(vars(model)), dict(vars(model.model)), dict(vars(processor))
-    expected = model(**tokenized(processor, "one")).logits
-    if leave == "undo":
-        handle = vtc_llava.patch(model, processor, keep=5)
-        handle.undo()
-        handle.undo()
-        assert "undone" in repr(handle)
-    elif leave == "with":
-        with vtc_llava.patch(model, processor, keep=5) as handle:
-            assert tokenized(processor, "one")["input_ids"].shape[1] == 5 + 5
-            assert "keep=5 of 36, method='vtc-cls'" in repr(handle)
-    else:
-        with pytest.raises(RuntimeError), vtc_llava.patch(model, processor, keep=5):
-            raise RuntimeError
-    assert (dict(vars(model)), dict(vars(model.model)), dict(vars(processor))) == before
-    same(model(**tokenized(processor, "one")).logits, expected)
-    vtc_llava.patch(model, processor, keep=7).undo()
-
-
-def test_other_instances_are_untouched(pair):
-    model, processor = pair
-    other, other_processor = make_llava(), make_processor()
-    vtc_llava.patch(model, processor, keep=5)
-    inputs = tokenized(other_processor, "one")
-    assert (inputs["input_ids"] == IMAGE).sum() == TOKENS
-    other(**inputs)
-    assert not hasattr(other, "vtc")
-
-
-def test_a_deep_copy_is_patched_with_its_own_weights(pair):
-    model, processor = pair
-    vtc_llava.patch(model, processor, keep=5)
-    inputs = tokenized(processor, "one")
-    expected = model(**inputs).logits
-    clone = copy.deepcopy(model)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.zero_()
-    same(clone(**inputs).logits, expected)
-    assert clone.vtc.encoder.tower is clone.model.vision_tower
-
-
-def test_a_processor_that_was_not_patched_is_named(pair):
-    model, processor = pair
-    inputs = tokenized(processor, "one")
-    vtc_llava.patch(model, processor, keep=5)
-    forgotten = (
-        "the prompt has 36 placeholders, the 1 pruned pictures make 5 tokens each; a processor that is not patched "
-        "writes 36 tokens each: use the one that was given to vtc_llava.patch(model, processor, keep=5)"
-    )
-    with pytest.raises(ValueError, match=f"^{re.escape(forgotten)}$"):
-        model(**inputs)
-
-
-def test_ids_that_were_cut_and_pictures_given_twice_are_told_from_that(pair):
-    model, processor = pair
-    vtc_llava.patch(model, processor, keep=5)
-    inputs = tokenized(processor, "one")
-    cut = torch.ones_like(inputs["input_ids"], dtype=torch.bool)
-    cut[0, (inputs["input_ids"][0] == IMAGE).nonzero()[-2:]] = False
-    short = {name: inputs[name][:, cut[0]] for name in ("input_ids", "attention_mask")}
-    either = r"either the ids were cut \(truncation, max_length\), or pictures were given twice"
-    with pytest.raises(ValueError, match=rf"the prompt has 3 placeholders, the 1 pruned .* 5 tokens each; {either}"):
-        model(**short, pixel_values=inputs["pixel_values"])
-    twice = inputs["pixel_values"].repeat(2, 1, 1, 1)
-    with pytest.raises(ValueError, match=rf"the prompt has 5 placeholders, the 2 pruned .* 5 tokens each; {either}"):
-        model(**inputs | {"pixel_values": twice})
