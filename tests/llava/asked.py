@@ -5,7 +5,6 @@ from small_models import picture
 
 TOKENS, IMAGE = 36, 4
 
-
 PROMPTS = {
     "one": (["USER: <image> what color ? ASSISTANT:"], [[picture(0)]]),
     "left padded batch": (

@@ -1,4 +1,4 @@
-"""What `vtc_llava.patch` leaves: undo, other instances, copies; and what it says of a processor that it was not given."""
+"""What `vtc_llava.patch` leaves: undo, other instances, copies; and what it says of a processor that it never saw."""
 
 import copy
 import re
