@@ -1,7 +1,11 @@
-"""What one argument may be, each with its refusal: an integer, a word, an array of a shape and a kind of numbers."""
+"""What one argument may be, each with its refusal: an integer, a word, a place to write to, an array of numbers."""
 
 import operator
+import os
+from pathlib import Path
 from typing import Any
+
+REPLACE = "pass overwrite=True to replace it"  # which the command line puts into words of its own
 
 
 def is_integer(value: Any) -> bool:
@@ -45,6 +49,12 @@ def one_of(name: str, value: Any, allowed: tuple[str, ...]) -> None:
         raise TypeError(message)
     if value not in allowed:
         raise ValueError(message)
+
+
+def vacant(path: Path, overwrite: bool) -> None:
+    """Nothing is there, not even a link that leads nowhere; or it may be replaced."""
+    if os.path.lexists(path) and not overwrite:
+        raise FileExistsError(f"{path} is there already: {REPLACE}")
 
 
 def shape(name: str, array: Any, axes: str) -> tuple[Any, ...]:

@@ -3,6 +3,8 @@
 import errno
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
@@ -13,6 +15,19 @@ NAMES = (errno.ENAMETOOLONG, errno.ELOOP, errno.EILSEQ)  # no file can be had by
 
 class BadUsage(Exception):
     """Something the user can mend: an option, a file, a checkpoint that is none."""
+
+
+@contextmanager
+def checking_place() -> Iterator[None]:
+    """A place that cannot or must not be written is bad usage, in the words of the command line."""
+    from vtc_core import arguments
+
+    try:
+        yield
+    except FileExistsError as error:
+        raise BadUsage(str(error).replace(arguments.REPLACE, "--overwrite replaces it")) from error
+    except (OSError, ValueError) as error:
+        raise BadUsage(str(error)) from error
 
 
 def reason(error: Exception) -> str:

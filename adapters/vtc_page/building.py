@@ -1,6 +1,6 @@
-"""The folder of a page: our three files, two libraries, a model in the onnx-community layout, sample scenes.
+"""The folder of a page: our own files, two libraries, a model in the onnx-community layout, sample scenes.
 
-index.html, page.css, page.js
+index.html, page.css, *.js           the site, its modules of JavaScript
 page.json                           what the page has to know of the model, the method and the scenes
 lib/                                transformers.js, onnxruntime-web
 model/                              as `vtc_onnx.export_folder` writes it, `keep` an input of the encoder
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
 import vtc_tiny
+from vtc_core import arguments
 from vtc_core.methods import Method, VtcCls, method_of, refuse_without_prompt, spelled
 from vtc_onnx import Report, export_folder
 
@@ -48,9 +49,8 @@ def check_place(out: Path, overwrite: bool) -> None:
     if out.is_dir() and not any(out.iterdir()):
         return
     if os.path.lexists(out) and not is_page(out):
-        raise ValueError(f"{out} is there already and is no page of vtc: name another")
-    if os.path.lexists(out) and not overwrite:
-        raise ValueError(f"{out} is there already, and overwrite is not set")
+        raise FileExistsError(f"{out} is there already and is no page of vtc: name another")
+    arguments.vacant(out, overwrite)
 
 
 def build(
@@ -112,7 +112,7 @@ def build(
 
 
 def _about(source: str, model: Path, tokens: int, keep: int, method: Method) -> dict[str, Any]:
-    """What page.js reads first."""
+    """What about.js reads first."""
     from transformers import AutoProcessor
 
     from vtc_cli.prompts import written

@@ -11,6 +11,8 @@ import numpy as np
 from jax import Array, export
 from jax.typing import DTypeLike
 
+from vtc_core import arguments
+
 BATCH = 2  # of the comparison
 
 
@@ -23,8 +25,7 @@ def write(
     overwrite: bool,
 ) -> None:
     """Write `encode`, which takes a batch of pictures of this shape and dtype, and compare the file with it."""
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists, pass overwrite=True to replace it")
+    arguments.vacant(path, overwrite)
     shape = export.symbolic_shape(f"batch, {', '.join(map(str, picture))}")
     jitted = jax.jit(encode)
     part = path.with_name(f"{path.name}.part")

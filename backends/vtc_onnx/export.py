@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
+from vtc_core import arguments
 from vtc_core.methods import Method, VtcCls, method_of, saved
 
 from .metadata import Metadata
@@ -63,8 +64,8 @@ def export(
 
     Raises:
         ImportError: without torch, transformers or onnxscript.
-        ValueError, TypeError: an argument that does not fit the source; a source without CLS; a file at `path`.
-        OSError: no checkpoint there, or no folder for `path`.
+        ValueError, TypeError: an argument that does not fit the source; a source without CLS.
+        OSError: no checkpoint there, or no folder for `path`; FileExistsError: a file at `path`, and no `overwrite`.
         RuntimeError: the file did not agree with torch. It is gone, what was at `path` before is still there.
     """
     path = Path(path)
@@ -127,5 +128,4 @@ def _check(path: Path, dtype: Any, quantize: Any, overwrite: bool) -> None:
         raise IsADirectoryError(f"path must be a file, got the folder {path}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {path.parent} to write {path.name} to")
-    if path.exists() and not overwrite:
-        raise ValueError(f"{path} is there already: pass overwrite=True to replace it")
+    arguments.vacant(path, overwrite)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, SupportsIndex
 
-from vtc_core import checks
+from vtc_core import arguments, checks
 from vtc_core.methods import Method, VtcCls
 
 from .export import Report, export
@@ -122,8 +122,8 @@ def check_place(source: str, path: Path, overwrite: bool) -> None:
     if path.is_dir() and Path(source).is_dir() and path.samefile(source):
         raise ValueError(f"{path} is the checkpoint itself, and would no longer fit its own processor: name another")
     others = set(path.rglob("*")) - {path / "onnx", *language_model(path)}
-    if others and not overwrite:
-        raise ValueError(f"{min(others)} is there already, and overwrite is not set")
+    if others:
+        arguments.vacant(min(others), overwrite)
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise PermissionError(f"{path} cannot be written: permission denied")
 

@@ -92,7 +92,7 @@ def test_places_where_nothing_can_be_written(vtc: Vtc, tmp_path: Path):
         (["file.onnx"], "file.onnx is there already: --overwrite replaces it"),
         (["nowhere/folder", *LAYOUT], "there is no folder nowhere to write folder to"),
         (["file.onnx", *LAYOUT], "file.onnx is a file: the onnx-community layout is a folder"),
-        (["folder", *LAYOUT], "folder/notes.txt is there already, and overwrite is not set"),
+        (["folder", *LAYOUT], "folder/notes.txt is there already: --overwrite replaces it"),
     ]:
         result = vtc("export", "no/such/checkpoint/anywhere", *words)
         assert (result.exit_code, result.stderr) == (2, f"vtc: {message}\n")

@@ -78,7 +78,7 @@ def test_a_language_model_that_is_there_stays(vtc: Vtc, checkpoint: Path, tmp_pa
     refused = vtc("export", checkpoint, folder, *LAYOUT)
     assert (refused.exit_code, refused.stderr) == (
         2,
-        f"vtc: {folder / 'config.json'} is there already, and overwrite is not set\n",
+        f"vtc: {folder / 'config.json'} is there already: --overwrite replaces it\n",
     )
 
     result = vtc("export", checkpoint, folder, *LAYOUT, "--overwrite")

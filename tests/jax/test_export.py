@@ -54,7 +54,7 @@ def test_the_file_is_for_all_platforms_and_does_what_the_encoder_does(dtype, tmp
 def test_an_existing_file_is_kept_unless_told_otherwise(encoder, tmp_path):
     path = tmp_path / "encoder"
     path.write_text("mine")
-    with pytest.raises(FileExistsError, match="encoder exists, pass overwrite=True to replace it"):
+    with pytest.raises(FileExistsError, match="encoder is there already: pass overwrite=True to replace it"):
         encoder.export(path)
     assert path.read_text() == "mine"
     encoder.export(path, platforms=("cpu",), overwrite=True)

@@ -85,7 +85,7 @@ def test_checkpoints_of_other_kinds_are_refused(tmp_path):
 def test_a_file_is_not_replaced_unasked(tmp_path):
     path = tmp_path / "e.onnx"
     path.write_text("mine")
-    with pytest.raises(ValueError, match=r"e\.onnx is there already: pass overwrite=True to replace it"):
+    with pytest.raises(FileExistsError, match=r"e\.onnx is there already: pass overwrite=True to replace it"):
         vtc_onnx.export(small(), path, 4, VtcCls(1))
     assert path.read_text() == "mine"
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere to write e\.onnx to"):

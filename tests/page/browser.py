@@ -29,7 +29,7 @@ from vtc_cli import answering
 HERE = Path(__file__).parent
 KEEP, BUDGETS, TOKENS = 16, (16, 48, 144), 144
 SWEEP = (3, "where is the cross ?", (4, 8, 16, 24, 32, 48, 96))  # scene, question, budgets: five answers
-LONGEST = 64  # tokens, as page.js has it
+LONGEST = 64  # tokens, as model.js has it
 
 
 def answers(scene: vtc_tiny.Scene, questions: list[str], keep: int, method: str = "vtc-cls") -> tuple[list[str], Any]:

@@ -32,7 +32,7 @@ def test_a_page(page: vtc_page.Page, checkpoint: Path):
     model |= {f"model/{name}.json" for name in ("config", "preprocessor_config", "tokenizer", "tokenizer_config")}
     scenes = {f"scenes/{number}.png" for number in range(8)}
     written = tree(page.path)
-    assert lib | model | scenes | {"index.html", "page.css", "page.js", "page.json"} <= written
+    assert lib | model | scenes | {"index.html", "page.css", "page.js", "about.js", "page.json"} <= written
     assert {name for name in written if name.startswith("lib/")} == lib
     assert (page.path / "lib" / "transformers.min.js").read_text() == "dist/transformers.min.js"
     assert page.model + page.wasm + page.rest == sum((page.path / name).stat().st_size for name in written)
@@ -93,7 +93,7 @@ def test_places_that_are_refused(checkpoint: Path, tmp_path: Path):
         ("nowhere/page", False, "there is no folder .*nowhere to write page to"),
         ("mine", True, "mine is there already and is no page of vtc: name another"),
         ("file", True, "file is there already and is no page of vtc: name another"),
-        ("page", False, "page is there already, and overwrite is not set"),
+        ("page", False, "page is there already: pass overwrite=True to replace it"),
     ]:
         with pytest.raises((ValueError, OSError), match=message):
             vtc_page.build(checkpoint, tmp_path / name, 5, overwrite=overwrite)

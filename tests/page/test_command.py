@@ -39,7 +39,7 @@ def test_refusals(vtc, npm: Path, tmp_path: Path):
     (tmp_path / "page" / "page.json").touch()
     for words, message in [
         (["mine"], "mine is there already and is no page of vtc: name another"),
-        (["page"], "page is there already, and overwrite is not set"),
+        (["page"], "page is there already: --overwrite replaces it"),
         (["nowhere/page"], "there is no folder nowhere to write page to"),
         (["page", "--serve", "--keep", 3], "page is there already and is served as it is: --overwrite writes it anew"),
         (["new", "--method", "nonsense"], "method must be one of"),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..errors import BadUsage
+from ..errors import BadUsage, checking_place
 from ..options import Debug, Keep, Layers, Method, Reduce, method_of
 from ..progress import waiting
 
@@ -71,20 +71,20 @@ def _check_place(model: str, out: Path, layout: str, overwrite: bool) -> None:
         raise BadUsage(f"vtc export needs what pip install 'vtc-cls[onnx]' brings ({error})") from error
     if layout == "file":
         return _check_file(out, overwrite)
-    try:
+    with checking_place():
         check_place(model, out, overwrite)
-    except (OSError, ValueError) as error:
-        raise BadUsage(str(error)) from error
 
 
 def _check_file(path: Path, overwrite: bool) -> None:
+    from vtc_core import arguments
+
     if path.is_dir():
         raise BadUsage(f"{path} is a folder: a file is wanted, or --layout onnx-community")
     if path.suffix.lower() != ".onnx":
         raise BadUsage(f"{path} must end in .onnx")
     if not path.parent.is_dir():
         raise BadUsage(f"{path}: there is no folder {path.parent}")
-    if path.exists() and not overwrite:
-        raise BadUsage(f"{path} is there already: --overwrite replaces it")
+    with checking_place():
+        arguments.vacant(path, overwrite)
     if not os.access(path.parent, os.W_OK):  # a file is replaced by another of its name, whatever its own permissions
         raise BadUsage(f"{path} cannot be written: permission denied")

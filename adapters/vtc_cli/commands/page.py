@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ..errors import BadUsage
+from ..errors import BadUsage, checking_place
 from ..options import Debug, Keep, Method, Model, check_installed, method_of
 from ..progress import waiting
 
@@ -43,10 +43,8 @@ def page(
         if (model, keep, method, quantize) != (None,) * 4:
             raise BadUsage(f"{out} is there already and is served as it is: --overwrite writes it anew")
         return _serve(out, port)
-    try:
+    with checking_place():
         vtc_page.check_place(out, overwrite)
-    except (OSError, ValueError) as error:
-        raise BadUsage(str(error)) from error
     with waiting("starting torch"):
         from .. import models
         from ..export import megabytes, mendable, steps
