@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vtc_core.methods import reads_prompt
 from vtc_torch.walk import Looked
+from vtc_torch.wrapping import device_of
 
 from .budget import num_visual_tokens
 from .geometry import Layout
@@ -152,5 +153,5 @@ def rows_of_table(table: Any, tokenizer: Any, texts: Sequence[str]) -> Float[Ten
     """The embeddings of each text's tokens; zeros at the end of the shorter."""
     ids = [torch.tensor(tokenizer(text, add_special_tokens=False).input_ids, dtype=torch.long) for text in texts]
     padded = torch.nn.utils.rnn.pad_sequence(ids, batch_first=True, padding_value=-1)
-    embeds = table(padded.clamp(min=0).to(table.weight.device))
+    embeds = table(padded.clamp(min=0).to(device_of(table)))
     return embeds.masked_fill((padded < 0)[..., None].to(embeds.device), 0)

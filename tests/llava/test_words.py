@@ -5,6 +5,7 @@ import pickle
 import re
 from typing import Any
 
+import accelerate
 import numpy as np
 import peft
 import pytest
@@ -229,6 +230,23 @@ def test_a_peft_model_reads_and_trains():
     assert handle.last.indices.shape == wanted.shape
     wrapped.generate(**inputs, max_new_tokens=2)
     same(handle.last.indices, wanted)
+
+
+@pytest.mark.parametrize("first", ["patched", "offloaded"])
+def test_accelerate_offloads_the_embedding_table(first):
+    model, processor = patchable()
+    with vtc_llava.patch(model, processor, keep=7, method="mmtok"), torch.no_grad():
+        inputs = asked(processor)
+        wanted = model(**inputs).logits
+    if first == "offloaded":
+        accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+    vtc_llava.patch(model, processor, keep=7, method="mmtok")
+    if first == "patched":
+        accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
+    assert model.get_input_embeddings().weight.is_meta
+    with torch.no_grad():
+        torch.testing.assert_close(model(**inputs).logits, wanted)
+        assert len(new_tokens(model, inputs)) == len(ASKED)
 
 
 def test_rows_of_the_table_end_in_zeros(pair):
