@@ -71,6 +71,7 @@ COMMANDS = {
     "encode": ["encode", "FOLDER", "OUT"],
     "export": ["export", NOWHERE, "OUT"],
     "page": ["page", "OUT"],
+    "bench": ["bench", "encoder"],
 }
 
 

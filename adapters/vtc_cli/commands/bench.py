@@ -20,6 +20,8 @@ Geometry = Annotated[
 Batch = Annotated[int, typer.Option(min=1, help="Pictures at once.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Interleaved rounds; medians are shown.")]
 
+NO_PROMPT = "a benchmark asks nothing"
+
 bench = typer.Typer(
     no_args_is_help=True, help="Measure what pruning saves on this machine: ratios from one interleaved run."
 )
@@ -42,7 +44,7 @@ def encoder(
 
     Example: [bold]vtc bench encoder --method visionzip --batch 1[/bold]
     """
-    chosen = method_of(method, layers, None)
+    chosen = method_of(method, layers, None, NO_PROMPT)
     keep = _keep(geometry, keep, chosen)
     with waiting(f"starting {backend}"):
         from vtc_bench import report
@@ -64,7 +66,7 @@ def memory(
     """
     if not Path("/proc/self/clear_refs").exists():
         raise BadUsage("vtc bench memory reads peak memory from Linux' /proc, which this system lacks")
-    chosen = method_of(method, layers, None)
+    chosen = method_of(method, layers, None, NO_PROMPT)
     keep = _keep(geometry, keep, chosen)
     with waiting("measuring, a fresh process each"):
         from vtc_bench import report
@@ -90,7 +92,7 @@ def prefill(
 
     Example: [bold]vtc bench prefill --rounds 3[/bold]
     """
-    chosen = method_of(method, layers, None)
+    chosen = method_of(method, layers, None, NO_PROMPT)
     keep = _keep(geometry, keep, chosen)
     with waiting("starting torch"):
         from vtc_bench import report
