@@ -90,6 +90,16 @@ def test_sparsevlm_counts_as_published():
 
 
 @both
+def test_a_mean_of_sparsevlm_is_a_little_short(backend):
+    """Of 16 tokens 2 are dropped, and the better one is recycled alone: a sum over n + 1e-6 tokens."""
+    stage, seen = SparseVlm((1,), (14,)), sparse(cases_of("sparsevlm")[0])[1]
+    assert stage.schedule(32, 16) == ((2, 15),)
+    made = ask(backend, stage, seen, 15)
+    best = np.argsort(-made.scores[0])[14]
+    np.testing.assert_allclose(made.weights[0, 14], np.eye(16)[best] / (1 + 1e-6), rtol=1e-7)
+
+
+@both
 def test_sparsevlm_leaves_all_where_the_budget_allows_it(backend):
     case = cases_of("sparsevlm")[0]
     _, seen = sparse(case)
