@@ -67,7 +67,7 @@ def test_feather_is_the_authors_in_both_stages(case, backend):
 
 
 @both
-def test_featherss_grid_is_of_places_that_there_are(backend):
+def test_feathers_grid_is_of_places_that_there_are(backend):
     """Newlines have none; of more grid points than a square has, as many are left as are scheduled."""
     tokens = 12
     keys = np.arange(14, dtype="f4")[None, None, :, None]
