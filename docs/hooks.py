@@ -33,6 +33,7 @@ MOUNTED = {
 }
 
 LISTS = {"<!-- methods -->": catalogue.methods, "<!-- stages -->": catalogue.stages}
+SHOWN = re.compile(r"<!-- source (\S+) -->")  # the whole of a file, from the root; no fence for ruff to format
 FENCED = re.compile(r"(^ *```.*?^ *```\s*?$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[([^\[\]]*)\]\((?!\w+:|#)([^)#\s]+)(#[^)\s]*)?\)")  # words, path, anchor
 
@@ -59,11 +60,11 @@ def on_page_read_source(page: Any, config: Any) -> str | None:
         return None
     source = Path(page.file.abs_src_path)
     head = f"---\nsearch: {{exclude: true}}\n---\n\n# {source.relative_to(ROOT)}"
-    return f"{head}\n\n`````python\n{source.read_text()}\n`````\n"
+    return f"{head}\n\n{_code(source)}\n"
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """The lists of the catalogue in their places, and links between files of the repository as links between pages.
+    """Lists of the catalogue and whole files in their places, links between files as links between pages.
 
     A link that leads nowhere is left to mkdocs, which refuses it.
     """
@@ -81,7 +82,11 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
     text = "".join(part if part.startswith("```") else LINK.sub(moved, part) for part in FENCED.split(markdown))
     for mark, listed in LISTS.items():
         text = text.replace(mark, listed()) if mark in text else text
-    return text
+    return SHOWN.sub(lambda shown: _code(ROOT / shown[1]), text)
+
+
+def _code(source: Path) -> str:
+    return f"`````python\n{source.read_text()}\n`````"
 
 
 def _by_source(files: Files) -> dict[Path, File]:
