@@ -51,7 +51,7 @@ def _forward(
     lm: Any,
     input_ids: Tensor | None = None,
     attention_mask: Tensor | None = None,
-    position_ids: Tensor | None = None,
+    position_ids: Any = None,
     past_key_values: Any = None,
     inputs_embeds: Any = None,
     use_cache: bool | None = None,

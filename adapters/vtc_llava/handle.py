@@ -102,8 +102,10 @@ class Handle:
         packed: tuple[Plan, Sequence[Candidates]] | None = None,
     ) -> None:
         """What the last call saw; of pictures of one tile a choice, of others how all competitions ended."""
-        if self.settings.stages:
-            self._places[kind] = places.of_tiles(*packed) if packed else places.of_pictures(choice, self.tokens)
+        if packed and self.settings.stages:
+            self._places[kind] = places.of_tiles(*packed)
+        elif choice and self.settings.stages:
+            self._places[kind] = places.of_pictures(choice, self.tokens)
         self.last = Pruned(*(x.detach() for x in last))
         self._chosen = choice and choice._replace(weights=None if choice.weights is None else choice.weights.detach())
         self._packed = packed and (
@@ -140,9 +142,7 @@ class Handle:
         layout = self.layouts["image"](height, width) if frames is None else self.layouts["video"](frames)
         return describe(self.model.config, self.model.dtype, layout, self.settings, self.walk.layers)
 
-    def show(
-        self, image: Any = None, *, video: Any = None, title: str | None = None, prompt: str | None = None
-    ) -> Any:
+    def show(self, image: Any = None, *, video: Any = None, title: str | None = None, prompt: str | None = None) -> Any:
         """A matplotlib figure: a picture as encoded, its kept and merged patches, the scores that chose them.
 
         The vision tower is run as it is now, the language model is not; `last` and `weights` are of this picture then.

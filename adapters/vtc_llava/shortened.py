@@ -20,7 +20,9 @@ class Left(NamedTuple):
     log_sizes: Float[Tensor, "batch length"] | None = None  # added to the attention logits of a mixture of so many
 
     def rows(self, numbers: Tensor) -> "Left":
-        return Left(*(x if x is None else x[numbers.to(x.device)] for x in self))
+        numbers = numbers.to(self.shift.device)
+        sizes = None if self.log_sizes is None else self.log_sizes[numbers]
+        return Left(self.present[numbers], self.shift[numbers], sizes)
 
 
 class Shortened:

@@ -1,5 +1,7 @@
 """Stages in the language model against a decoder that masks what they drop: prefill, later steps, padding, beams."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -15,7 +17,7 @@ STAGES = [FastV(layer=1, keep=7), Renumbered(layer=2, keep=5), Ahead(layer=2, ke
 SETS = [*((stage,) for stage in STAGES), (FastV(layer=1, keep=12), Renumbered(layer=3, keep=4))]
 BATCHES = ["batch", "several pictures", "one picture", "with text alone"]
 STEPS = [[7, 9], [12, 5], [8, 8]]  # words that two rows go on with
-close = {"rtol": 1e-4, "atol": 1e-4}
+close: Any = {"rtol": 1e-4, "atol": 1e-4}
 
 
 def names(stages):
@@ -35,11 +37,10 @@ def no_grad():
 
 def asked(processor, batch, side="left"):
     processor.tokenizer.padding_side = side
-    prompt = {**prompts(FAMILIES["llava"])}.get(batch)
-    if prompt is None:
-        several = prompts(FAMILIES["llava"])["several pictures"]
-        prompt = several._replace(text=[several.text[0], "USER: what color ?"], images=[several.images[0], []])
-    inputs = encoded(processor, prompt)
+    found = prompts(FAMILIES["llava"])
+    several: Any = found["several pictures"]
+    alone = several._replace(text=[several.text[0], "USER: what color ?"], images=[several.images[0], []])
+    inputs = encoded(processor, {**found, "with text alone": alone}[batch])
     processor.tokenizer.padding_side = "left"
     return inputs
 

@@ -38,7 +38,7 @@ NOTHING = {
     "dart": "dart:layer=2,keep=1.0",
     "todre": "todre:share=0.75,tau=0.0",
 }
-close = {"rtol": 1e-4, "atol": 1e-4}
+close: Any = {"rtol": 1e-4, "atol": 1e-4}
 
 
 @pytest.fixture(scope="module")

@@ -81,7 +81,8 @@ def test_a_stage_sees_where_tokens_are_in_their_pictures(family):
             found = torch.cat([seen.places[0] for seen in noting.seen])
             if prompt == "several pictures" and not case.total:
                 side = int(case.tokens**0.5)
-                kept = handle.last.indices.flatten()
+                last: Any = handle.last
+                kept = last.indices.flatten()
                 same(found, torch.stack([kept // side, kept % side], 1))
             assert len(found.unique(dim=0)) > 5
 

@@ -16,7 +16,7 @@ import vtc_llava
 STAGES = {"fastv": "fastv:layer=1,keep=9", "ahead": "pyramiddrop:layers=1+2,keep=0.5+0.25"}
 
 
-def pair():
+def pair() -> tuple[Any, Any]:
     return make_llava(text_config=text_config(depth=3)), make_processor()
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from transformers import DynamicCache, GPTNeoXConfig
 
 import vtc_llava
 from vtc_core.stages import FastV, PyramidDrop
+from vtc_llava.staging import checked_stages
 from vtc_vllm.settings import served
 
 from .families import FAMILIES, IMAGE, bakllava, text_config
@@ -146,7 +148,8 @@ def test_stages_and_encoder_side_pruning_go_together(pair):
     with vtc_llava.patch(model, processor, keep=18, method="visionzip:contextual=4", stages=STAGES) as handle:
         logits = model(**asked(processor, "batch")).logits
         assert [len(kept) for kept in handle.stages_last[1]] == [9, 9]
-        assert handle.last.indices.shape == (2, 18)
+        last: Any = handle.last
+        assert last.indices.shape == (2, 18)
     with vtc_llava.patch(model, processor, keep=18, method="visionzip:contextual=4"):
         assert (model(**asked(processor, "batch")).logits - logits)[:, -1].abs().max() > 1e-3
 
@@ -198,7 +201,7 @@ def test_language_models_of_another_form_are_named():
     with pytest.raises(
         ValueError, match=r"llama, mistral, qwen2 \(LlamaModel, MistralModel, Qwen2Model\), got 'gpt_neox'"
     ):
-        vtc_llava.staging.checked_stages(config, STAGES)
+        checked_stages(config, STAGES)
 
 
 def test_what_a_prompt_cannot_be_shortened_with(pair):
