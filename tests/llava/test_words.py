@@ -130,6 +130,19 @@ def test_tiles_and_frames_get_the_words_of_their_picture():
                 same(handle.weights(0), weights[number])
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_reads_and_a_batch_is_its_rows(family):
+    case = FAMILIES[family]
+    model, processor = case.make()
+    kinds = ["batch", *(["several pictures"] if family != "llava_onevision" else [])]
+    with vtc_llava.patch(model, processor, keep=5, method="mmtok"), torch.no_grad():
+        for kind in [*kinds, *(["picture and video"] if case.videos else [])]:
+            batch = new_tokens(model, encoded(processor, prompts(case)[kind]))
+            for row, one in zip(batch, prompts(case)[kind].rows(), strict=True):
+                alone = new_tokens(model, encoded(processor, one))[0]
+                assert row[: len(alone)].tolist() == alone.tolist()
+
+
 def test_what_is_to_be_learned_is_not_read(pair):
     model, processor = pair
     with vtc_llava.patch(model, processor, keep=7, method="mmtok") as handle, torch.no_grad():
