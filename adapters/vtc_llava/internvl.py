@@ -6,6 +6,9 @@
 - The stock model is given tiles in a row and not told whose they are. The patched processor says it: `image_sizes` has
   the height and width of every picture, and (frames, 0) for a video, in the order of the prompts. Tiles without it are
   each a picture of its own, which is enough for `keep`.
+
+Before transformers 5.18 `generate` repeats tiles one by one for beams and `num_return_sequences`: of pictures of
+several tiles both are wrong there, in the stock model too.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
