@@ -54,10 +54,12 @@ def of_this_commit(extras: list[str]) -> str:
 def main() -> None:
     extras = declared()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("extras", nargs="*", choices=[[], *CHECKS], metavar="EXTRA")
+    parser.add_argument("extras", nargs="*", metavar="EXTRA", help=", ".join(CHECKS))
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--wheel", type=Path, help="left out: it is built")
     given = parser.parse_args()
+    if unknown := set(given.extras) - set(CHECKS):
+        parser.error(f"EXTRA must be some of {', '.join(CHECKS)}, got {', '.join(sorted(unknown))}")
     chosen = list(CHECKS) if given.all else given.extras or [BARE, of_this_commit(extras)]
     with tempfile.TemporaryDirectory() as folder:
         if given.wheel is None:
