@@ -10,6 +10,7 @@ import torch
 import vtc_tiny
 from vtc_core.methods import Method, VtcCls
 from vtc_core.stages import Stage
+from vtc_pictures import why_unreadable
 from vtc_torch.configuration import read_config
 from vtc_torch.encoder import walk_of
 from vtc_torch.loading import feature_layer, shuffle_of, tokens_of, tower_config
@@ -79,7 +80,7 @@ def find(model: str | None) -> str:
         if Path(model).exists():
             raise BadUsage(f"--model {model} is a file: a folder or a hub id is needed")
     except PermissionError as error:
-        raise BadUsage(f"--model {model} cannot be read: {error.strerror}") from error
+        raise BadUsage(f"--model {model} {why_unreadable(error)}") from error
     return _on_hub(model)
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any, BinaryIO
 
 from PIL import Image
 
-from vtc_pictures import MAX_BYTES, Unreadable, open_file, read_picture, short
+from vtc_pictures import MAX_BYTES, Unreadable, open_file, read_picture, short, why_unreadable
 
 from .errors import BadUsage
 
@@ -28,7 +28,7 @@ def open_picture(path: Path) -> Image.Image:
     except Unreadable as error:
         raise BadUsage(f"{short(path)} {error}") from error.__cause__
     except OSError as error:
-        raise BadUsage(f"{short(path)} cannot be read: {error.strerror or error}") from error
+        raise BadUsage(f"{short(path)} {why_unreadable(error)}") from error
 
 
 def _opened(path: Path) -> io.BufferedIOBase:

@@ -4,6 +4,7 @@ from . import kinds as kinds
 from .naming import short as short
 from .naming import visible as visible
 from .opening import open_file as open_file
+from .opening import why_unreadable as why_unreadable
 from .reading import MAX_BYTES as MAX_BYTES
 from .reading import MAX_PIXELS as MAX_PIXELS
 from .reading import count_bytes as count_bytes

@@ -28,6 +28,12 @@ KINDS = {
 }
 
 
+def why_unreadable(error: OSError | ValueError) -> str:
+    """Why a file or folder cannot be read, in words that follow its name."""
+    number = error.errno if isinstance(error, OSError) else None
+    return REASONS.get(number or 0) or f"cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
 def open_file(path: str | os.PathLike[str]) -> io.BufferedReader:
     """A file with something in it, opened.
 

@@ -26,12 +26,13 @@ VISION = CLIPVisionConfig(
     patch_size=PATCH,
 )
 
-# what a module is called in LlavaForConditionalGeneration -> in published checkpoints
+# what a module is called in LlavaForConditionalGeneration, and in LLaVA-NeXT's -> in published checkpoints
 PUBLISHED = {
     "model.vision_tower.": "vision_tower.vision_model.",
     "model.multi_modal_projector.": "multi_modal_projector.",
     "model.language_model.": "language_model.model.",
     "lm_head.": "language_model.lm_head.",
+    "model.image_newline": "image_newline",
 }
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from vtc_encode import Refused, open_source
 from vtc_encode.sources import Source
-from vtc_pictures import Unreadable, read_picture, short, visible
+from vtc_pictures import Unreadable, read_picture, short, visible, why_unreadable
 
 from .parquet import ParquetRows
 from .rows import sample_of
@@ -90,7 +90,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig", "surrogateescape")
     except (OSError, ValueError) as error:
-        raise Refused(f"{short(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise Refused(f"{short(path)} {why_unreadable(error)}") from error
 
 
 def _json_rows(text: str) -> Iterator[dict[str, Any] | Unreadable]:

@@ -13,16 +13,9 @@ from transformers import CLIPImageProcessorPil, CLIPVisionConfig, LlavaForCondit
 from typer.testing import CliRunner, Result
 
 from vtc_cli.app import app
+from vtc_tiny.checkpoint import published
 
 from .spoiling import Change
-
-# what a module is called in LlavaForConditionalGeneration -> in the checkpoints of llava-hf
-PUBLISHED = {
-    "model.vision_tower.": "vision_tower.vision_model.",
-    "model.multi_modal_projector.": "multi_modal_projector.",
-    "model.language_model.": "language_model.model.",
-    "lm_head.": "language_model.lm_head.",
-}
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +94,6 @@ def random_weights(model: LlavaForConditionalGeneration) -> dict[str, torch.Tens
     noise = torch.from_numpy(np.random.default_rng(0).normal(0, 0.02, 1 << 20)).bfloat16()
     weights = {}
     for name, tensor in model.state_dict().items():
-        ours = next(prefix for prefix in PUBLISHED if name.startswith(prefix))
         value = noise.repeat(-(-tensor.numel() // len(noise)))[: tensor.numel()].reshape(tensor.shape)
-        weights[PUBLISHED[ours] + name.removeprefix(ours)] = value + 1 if "norm" in name and "weight" in name else value
+        weights[published(name)] = value + 1 if "norm" in name and "weight" in name else value
     return weights

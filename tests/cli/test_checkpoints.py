@@ -147,7 +147,7 @@ def test_a_folder_that_may_not_be_looked_into(
     monkeypatch.setattr(Path, look, refuse)
     for name, words in commands(Path("F"), "ask show encode export").items():
         option = "MODEL" if name == "export" else "--model"
-        assert_refused(vtc(*words), f"vtc: {option} F cannot be read: Permission denied\n")
+        assert_refused(vtc(*words), f"vtc: {option} F cannot be read: permission denied\n")
 
 
 @pytest.mark.usefixtures("photo", "no_weights")

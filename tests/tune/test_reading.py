@@ -125,7 +125,7 @@ def test_every_question_of_every_picture_of_a_folder(photos):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("none.jsonl", None, "none.jsonl cannot be read: No such file or directory"),
+        ("none.jsonl", None, "none.jsonl is not there"),
         ("x.jsonl", "", "x.jsonl has no good row among 0; there is none"),
         ("x.jsonl", '{"image": "a"}', "x.jsonl has no good row among 1; the first: row 1: a has no question"),
         ("x.csv", "a,image\n", "x.csv has no column question: its first line is a,image"),

@@ -9,10 +9,9 @@ from safetensors.torch import save_file
 from said import END
 from transformers import AutoProcessor, LlamaConfig
 
-from vtc_tiny.checkpoint import PUBLISHED
+from vtc_tiny import checkpoint
 
 NEVER = (families.IMAGE, families.VIDEO, END)  # all that is said is words, as many as may be
-_PUBLISHED = {**PUBLISHED, "model.image_newline": "image_newline"}
 
 
 def save(folder: Path, published: bool, **form: Any) -> tuple[Any, Any]:
@@ -39,11 +38,6 @@ def save(folder: Path, published: bool, **form: Any) -> tuple[Any, Any]:
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     if published:
-        weights = {_name(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
+        weights = {checkpoint.published(name): tensor.contiguous() for name, tensor in model.state_dict().items()}
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return model, AutoProcessor.from_pretrained(folder)
-
-
-def _name(name: str) -> str:
-    prefix = next(prefix for prefix in _PUBLISHED if name.startswith(prefix))
-    return _PUBLISHED[prefix] + name.removeprefix(prefix)
