@@ -88,11 +88,12 @@ class Prompts:
     ) -> Choice:
         entered, layer = self._entered[at], self._lm.layers[number]
         (scheduled,) = (cut.kept for cut in self._cuts(len(entered.visual)) if cut.layer == number)
-        noted = Noted(*(x[at, row.at] for x in self._noted[0])) if self._noted else None
+        looks_back = attends(stage) and not stage.ahead
+        heads = Noted(*(x[at, row.at] for x in self._noted[-1])) if looks_back else layer
         rotation = [x.expand(len(self._entered), -1, -1)[at, row.at] for x in segment.rotation]
         prompt = (self._prompt[at, entered.at], entered)
         with torch.no_grad():
-            running = seen(stage, row, own, prompt, rotation, noted or layer, self._lm.norm)
+            running = seen(stage, row, own, prompt, rotation, heads, self._lm.norm)
             with torch.autocast(own.device.type, enabled=False):
                 keep = min(scheduled, len(row.visual))
                 return stage.choose(verbs, running, keep, layer.self_attn.scaling, number)

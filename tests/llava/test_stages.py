@@ -14,7 +14,8 @@ from .prompts import encoded, prompts
 from .staged import Ahead, Pairs, Renumbered, cut, entering, visual
 
 STAGES = [FastV(layer=1, keep=7), Renumbered(layer=2, keep=5), Ahead(layer=2, keep=5), Pairs(layer=1, keep=6)]
-SETS = [*((stage,) for stage in STAGES), (FastV(layer=1, keep=12), Renumbered(layer=3, keep=4))]
+PAIRS = [(FastV(layer=1, keep=12), Renumbered(layer=3, keep=4)), (FastV(layer=1, keep=12), Ahead(layer=2, keep=5))]
+SETS = [*((stage,) for stage in STAGES), *PAIRS]
 BATCHES = ["batch", "several pictures", "one picture", "with text alone"]
 STEPS = [[7, 9], [12, 5], [8, 8]]  # words that two rows go on with
 close: Any = {"rtol": 1e-4, "atol": 1e-4}
