@@ -24,7 +24,7 @@ from vtc_bench.prefill import LANGUAGE_MODELS, TEXT
 from vtc_bench.random_llava import processor as processor_of
 from vtc_bench.random_llava import question
 from vtc_bench.timing import interleaved, processor, ratio
-from vtc_core.methods import VtcCls, spelled
+from vtc_core.methods import UniformGrid, spelled
 from vtc_core.stages import FastV, PyramidDrop, Stage
 from vtc_llava.places import Visual
 from vtc_llava.savings import decoder, tokens_by_layer
@@ -43,6 +43,12 @@ def work(config: PreTrainedConfig, stages: Sequence[Stage], tokens: int) -> int:
     language = decoder(config)._replace(layers=1)
     lengths = tokens_by_layer(stages, config.num_hidden_layers, tokens)
     return sum(language.flops(n + TEXT) for n in lengths) // 2 + config.hidden_size * config.vocab_size
+
+
+def before(g: Geometry, config: PreTrainedConfig, stock: bool) -> int:
+    """Multiply-adds of encoder and projector."""
+    encoder = costs.whole(g) if stock else costs.pruned(g, g.tokens, UniformGrid())
+    return encoder + g.tokens * g.projection(config.hidden_size)
 
 
 def llava(g: Geometry, config: PreTrainedConfig) -> Any:
@@ -109,10 +115,10 @@ def main() -> None:
     named, parts = runs(g, config), []
     given: dict[str, Sequence[Stage]] = {ALL: [], **stages(config.num_hidden_layers)}
     for title, timed in named.items():
-        before = costs.pruned(g, g.tokens, VtcCls()) + g.tokens * g.projection(config.hidden_size)
-        beside = before if title == "first token" else 0
-        whole = work(config, [], g.tokens) + beside
-        floors = {name: (work(config, given[name], g.tokens) + beside) / whole for name in timed}
+        floors = {name: work(config, given[name], g.tokens) for name in timed}
+        if title == "first token":  # the stock encoder runs a last layer that feeds nobody
+            floors = {name: floor + before(g, config, stock=name == ALL) for name, floor in floors.items()}
+        floors = {name: floor / floors[ALL] for name, floor in floors.items()}
         parts += [f"{title}:", table(interleaved(timed, options.rounds, processor, title), floors)]
     parts.append(
         f"ViT-L/14-336 and a language model of {options.language_model} (random weights), {g.tokens} visual and {TEXT} "
