@@ -91,7 +91,7 @@ def raters(v: ModuleType, seen: Running) -> Bool[Any, "batch others"]:
     products = xp.matmul(v.gather(wide(seen.embeddings), seen.entered), xp.matrix_transpose(words))
     likeness = xp.mean(softmax(products, after[:, None, :]), axis=1)
     number = xp.sum(xp.astype(after, likeness.dtype), axis=1, keepdims=True)
-    above = after & (likeness * number > xp.sum(likeness, axis=1, keepdims=True))
+    above = likeness * number > xp.sum(likeness, axis=1, keepdims=True)  # those before have a likeness of 0
     return xp.where(xp.any(above, axis=1, keepdims=True), above, after)
 
 
