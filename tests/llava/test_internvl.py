@@ -1,5 +1,6 @@
 """InternVL: tiles in a row, tokens of four patches, a thumbnail that comes last, text between the frames of a video."""
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -221,6 +222,29 @@ def test_frames_of_unequal_clips_are_told_apart():
         assert inputs["image_sizes"].tolist() == [[2, 0], [30, 40]]
         model(**inputs)
         assert [layout.tiles for layout in handle.seen["image"]] == [2, 7]
+
+
+def test_a_copied_processor_works_by_itself():
+    model, processor = internvl()
+    asked = prompts(FAMILIES["internvl"])["picture and video"]
+    with vtc_llava.patch(model, processor, total=17):
+        clone = copy.deepcopy(processor)
+        assert clone.vtc.processor is clone
+        inputs, again = encoded(processor, asked), encoded(clone, asked)
+    assert inputs.keys() == again.keys()
+    for name, tensor in inputs.items():
+        same(again[name], tensor)
+
+
+@pytest.mark.parametrize("more", [{"method": "mmtok"}, {"stages": ["fastv:layer=1,keep=0.5"]}], ids=str)
+def test_methods_that_read_the_prompt_and_stages_work_on_tiles(more):
+    model, processor = internvl()
+    asked = prompts(FAMILIES["internvl"])["several pictures"]
+    with vtc_llava.patch(model, processor, total=17, **more):
+        batch = new_tokens(model, encoded(processor, asked))
+        for row, one in enumerate(asked.rows()):
+            alone = new_tokens(model, encoded(processor, one))
+            assert batch[row, : alone.shape[1]].tolist() == alone[0].tolist()
 
 
 # --- refusals ---------------------------------------------------------------------------------------------------------
