@@ -44,21 +44,22 @@ class Visual(NamedTuple):
 
     @classmethod
     def of(cls, mask: Bool[Tensor, "batch length"], places: Places) -> "Visual":
-        """`places` in the order of the mask. Beams repeat rows one by one, after their pictures were encoded.
+        """`places` in the order of the mask, where rows may be repeated, each as often: pictures were encoded before.
 
         Raises:
             ValueError: the pictures of the prompt are not those that were encoded last.
         """
-        fed, encoded = int(mask.sum()), len(places)
+        counts, encoded = mask.sum(1).tolist(), len(places)
+        fed = sum(counts)
         copies = fed // max(encoded, 1)
-        if not encoded or fed != copies * encoded or len(mask) % copies or int(mask[::copies].sum()) != encoded:
+        if not copies or fed != copies * encoded or sum(counts[::copies]) != encoded:
             raise ValueError(
                 f"stages need to know where visual tokens are in their pictures: the prompt has {fed}, and {encoded} "
                 "were made by the last call that encoded pictures"
             )
-        grid = torch.full((*mask[::copies].shape, 2), -1, device=mask.device)
-        grid[mask[::copies]] = places.to(grid)
-        return cls(mask, grid.repeat_interleave(copies, 0))
+        grid = torch.full((*mask.shape, 2), -1, device=mask.device)
+        grid[mask] = torch.cat([row for row in places.to(grid).split(counts[::copies]) for _ in range(copies)])
+        return cls(mask, grid)
 
     def joined(self, other: "Visual | None") -> "Visual":
         """Pictures, and videos."""
