@@ -132,8 +132,7 @@ class Features:
 
     def _of_whole_pictures(self, pixels: Tensor) -> Float[Tensor, "pictures keep language"]:
         """A row is a picture, of which all patches compete: nothing to pack, nothing for a GPU to wait for."""
-        handle = self.handle
-        looked = self._looked("image", pixels, [handle.layouts["image"]()] * len(pixels))
+        handle, looked = self.handle, self._looked("image", pixels)
         keep, method = handle.keep or 1, looked.method
         mixes = method.merges and keep < handle.tokens
         choice = looked.choose(keep) if mixes or not method.merges else all_tokens(looked.seen)
@@ -154,10 +153,13 @@ class Features:
         handle.seen[kind] = list(layouts)
         return tokens
 
-    def _looked(self, kind: str, tiles: Tensor, layouts: Sequence[Layout]) -> Looked:
+    def _looked(self, kind: str, tiles: Tensor, layouts: Sequence[Layout] | None = None) -> Looked:
+        """Of tiles of pictures with these layouts; without, each is a picture."""
         handle, tower = self.handle, self.handle.tower(kind)
         looked = handle.walk(tower, tiles.to(device_of(tower)), handle.model.model.multi_modal_projector)
-        return handle.words.read(looked, kind, layouts) if handle.words else looked
+        if not handle.words:
+            return looked
+        return handle.words.read(looked, kind, layouts or [handle.layouts[kind]()] * len(tiles))
 
     def _output(self, tokens: Any, return_dict: bool | None) -> BaseModelOutputWithPooling | tuple[Any, ...]:
         """As the stock methods return it: one tensor where theirs is, or a list with one for each picture."""
