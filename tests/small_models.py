@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from small_internvl import sharpen_internvl
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     CLIPImageProcessorPil,
     CLIPVisionConfig,
     CLIPVisionModel,
-    InternVLVisionConfig,
-    InternVLVisionModel,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -51,19 +50,6 @@ def siglip_config(depth=2, dim=16, heads=2, grid=6) -> SiglipVisionConfig:
     )
 
 
-def internvl_config(depth=5, dim=32, heads=4, grid=6, **settings: Any) -> InternVLVisionConfig:
-    """InternViT: CLS, layer scale; in the larger checkpoints norms of queries and keys, and RMS norms."""
-    return InternVLVisionConfig(
-        hidden_size=dim,
-        intermediate_size=2 * dim,
-        num_hidden_layers=depth,
-        num_attention_heads=heads,
-        image_size=4 * grid,
-        patch_size=4,
-        **settings,
-    )
-
-
 def make_tower(attention="sdpa", **geometry: Any) -> CLIPVisionModel:
     """A CLIP tower of `grid` x `grid` patches in eval mode."""
     torch.manual_seed(0)
@@ -75,32 +61,15 @@ def make_siglip(attention="sdpa", depth=4, dim=32, heads=4, grid=6) -> SiglipVis
     """A SigLIP tower of `grid` x `grid` patches in eval mode."""
     torch.manual_seed(0)
     config = siglip_config(depth, dim, heads, grid)
-    tower = SiglipVisionModel._from_config(config, attn_implementation=attention).eval()
+    return sharpen_siglip(SiglipVisionModel._from_config(config, attn_implementation=attention).eval())
+
+
+def sharpen_siglip(tower: SiglipVisionModel) -> SiglipVisionModel:
     with torch.no_grad():  # so that pictures differ in what they make of a patch
         tower.embeddings.patch_embedding.weight.mul_(5)
         layers: Any = tower.encoder.layers
         for layer in layers:
             layer.self_attn.q_proj.weight.mul_(3)
-    return tower
-
-
-def make_internvl(attention="sdpa", depth=5, dim=32, heads=4, grid=6, **settings: Any) -> InternVLVisionModel:
-    """An InternViT of `grid` x `grid` patches in eval mode."""
-    torch.manual_seed(0)
-    config = internvl_config(depth, dim, heads, grid, **settings)
-    return sharpen_internvl(InternVLVisionModel._from_config(config, attn_implementation=attention).eval())
-
-
-def sharpen_internvl(tower: InternVLVisionModel) -> InternVLVisionModel:
-    """Its CLS and positions begin as zeros, norms and scales as equal numbers, so that mistakes would not show."""
-    with torch.no_grad():
-        for name, parameter in tower.named_parameters():
-            if name.endswith(("cls_token", "position_embeddings")):
-                parameter.normal_(std=0.5)
-            elif "lambda" in name or "norm" in name:
-                parameter.add_(torch.randn_like(parameter) * 0.3 + (0.5 if "lambda" in name else 0))
-            elif name.endswith(("q_proj.weight", "k_proj.weight")):
-                parameter.mul_(8)
     return tower
 
 
@@ -135,8 +104,17 @@ def text_config(kind: type = LlamaConfig, vocab_size: int = len(WORDS), depth: i
     )
 
 
-def make_llava(**settings: Any) -> LlavaForConditionalGeneration:
-    """A LLaVA of 36 patch tokens a picture, with a Llama of two layers; `settings` go to `LlavaConfig`."""
+SHARPEN: Any = {
+    "clip_vision_model": sharpen,
+    "siglip_vision_model": sharpen_siglip,
+    "internvl_vision": sharpen_internvl,
+}
+
+
+def make_llava(
+    model_class: Any = LlavaForConditionalGeneration, config_class: Any = LlavaConfig, **settings: Any
+) -> Any:
+    """A LLaVA of 36 patch tokens a tile, with a Llama of two layers; `settings` go to the configuration."""
     torch.manual_seed(0)
     settings = {
         "vision_config": clip_config(),
@@ -144,14 +122,17 @@ def make_llava(**settings: Any) -> LlavaForConditionalGeneration:
         "image_token_index": WORDS.index("<image>"),
         **settings,
     }
-    model = LlavaForConditionalGeneration(LlavaConfig(**settings)).eval()
+    model = model_class(config_class(**settings)).eval()
     model.generation_config.pad_token_id = 0
     with torch.no_grad():  # so that answers depend on the picture
         model.lm_head.weight.mul_(25)
         model.model.language_model.embed_tokens.weight.mul_(25)
         model.model.multi_modal_projector.linear_2.weight.mul_(25)
-    if settings["vision_config"].model_type == "clip_vision_model":
-        sharpen(model.model.vision_tower)
+        if hasattr(model.model, "image_newline"):
+            model.model.image_newline.mul_(25)
+    towers = (getattr(model.model, f"{what}_tower", None) for what in ("vision", "image", "video"))
+    for tower in filter(None, towers):
+        SHARPEN[tower.config.model_type](tower)
     return model
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 from flax import nnx
-from small_models import internvl_config, make_internvl, pixels, sharpen_internvl, text_config
+from small_internvl import internvl_config, make_internvl, sharpen_internvl
+from small_models import pixels, text_config
 from transformers import InternVLConfig, InternVLForConditionalGeneration
 from transformers.models.internvl.modeling_internvl import InternVLModel
 

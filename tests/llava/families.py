@@ -1,18 +1,12 @@
-"""Every family on a small random checkpoint, with a processor that writes its prompts.
-
-The stock video processors need torchvision, which is not among the tests' requirements: `Frames` stands in for them.
-"""
+"""Every family on a small random checkpoint, with a processor that writes its prompts."""
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
-import small_models
-import torch
-from small_models import WORDS, clip_config, internvl_config, make_processor, sharpen, sharpen_internvl, siglip_config
+from family_parts import IMAGE, VIDEO, Frames, make, text_config, tokenizer, with_frames
+from small_internvl import internvl_config
+from small_models import siglip_config
 from transformers import (
-    BatchFeature,
     CLIPImageProcessorPil,
     GotOcr2ImageProcessorPil,
     InternVLConfig,
@@ -41,68 +35,9 @@ from transformers import (
     VipLlavaConfig,
     VipLlavaForConditionalGeneration,
 )
-from transformers.processing_utils import VideosKwargs
 
-VOCABULARY = [*WORDS, "<video>", "<img>", "</img>", "Frame1:", "Frame2:", "Frame3:"]
-IMAGE, VIDEO = WORDS.index("<image>"), len(WORDS)
-text_config = partial(small_models.text_config, vocab_size=len(VOCABULARY))
 PINPOINTS = [[24, 48], [48, 24], [48, 48], [72, 24], [24, 72]]
 WIDE_PINPOINTS = [[20 * rows, 20 * columns] for rows in (1, 2, 3) for columns in (1, 2, 3)]
-
-
-class Frames:
-    """(frames, side, side, channels) bytes to pixel_values_videos, normalised, no resizing."""
-
-    model_input_names = ("pixel_values_videos",)
-    valid_kwargs = VideosKwargs
-
-    def __call__(self, videos: Any, **kwargs: Any) -> BatchFeature:
-        clips = [np.asarray(video) for video in (videos if isinstance(videos, list) else [videos])]
-        pixels = torch.tensor(np.stack(clips)).permute(0, 1, 4, 2, 3) / 127.5 - 1
-        return BatchFeature({"pixel_values_videos": pixels})
-
-
-def with_frames(processor_class: type) -> type:
-    """A stock processor that takes `Frames`: it checks for classes that cannot be imported without torchvision."""
-    check = {"check_argument_for_proper_class": lambda self, name, argument: type(argument)}
-    return type(processor_class.__name__, (processor_class,), check)
-
-
-def make(model_class: type, config_class: type, **settings: Any) -> Any:
-    """A model of 36 (SigLIP: 25) patch tokens a tile, whose answers depend on what it sees."""
-    torch.manual_seed(0)
-    settings = {
-        "vision_config": clip_config(),
-        "text_config": text_config(),
-        "image_token_index": IMAGE,
-        **settings,
-    }
-    model = model_class(config_class(**settings)).eval()
-    model.generation_config.pad_token_id = 0
-    with torch.no_grad():
-        model.lm_head.weight.mul_(25)
-        model.model.language_model.embed_tokens.weight.mul_(25)
-        model.model.multi_modal_projector.linear_2.weight.mul_(25)
-        if hasattr(model.model, "image_newline"):
-            model.model.image_newline.mul_(25)
-    for name in ("vision_tower", "image_tower", "video_tower"):
-        tower = getattr(model.model, name, None)
-        if tower is not None and tower.config.model_type == "clip_vision_model":
-            sharpen(tower)
-        elif tower is not None and tower.config.model_type == "internvl_vision":
-            sharpen_internvl(tower)
-        elif tower is not None:
-            with torch.no_grad():
-                tower.embeddings.patch_embedding.weight.mul_(5)
-                for layer in tower.encoder.layers:
-                    layer.self_attn.q_proj.weight.mul_(3)
-    return model
-
-
-def tokenizer() -> Any:
-    made = make_processor().tokenizer
-    made.add_tokens(VOCABULARY[len(WORDS) :], special_tokens=True)
-    return made
 
 
 SIZES: dict[str, Any] = {"size": {"shortest_edge": 24}, "crop_size": {"height": 24, "width": 24}}

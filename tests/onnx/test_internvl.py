@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from small_models import internvl_config, pixels, sharpen_internvl, text_config
+from small_internvl import internvl_config, sharpen_internvl
+from small_models import pixels, text_config
 from transformers import InternVLConfig, InternVLForConditionalGeneration
 
 import vtc_onnx

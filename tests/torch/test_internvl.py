@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 import torch
-from small_models import make_internvl, pixels, same
+from small_internvl import make_internvl
+from small_models import pixels, same
 from torch.utils.flop_counter import FlopCounterMode
 from transformers.models.internvl.modeling_internvl import InternVLModel
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from family_parts import IMAGE, VIDEO, VOCABULARY
 from llava import families
 from safetensors.torch import save_file
 from said import END
@@ -11,7 +12,7 @@ from transformers import AutoProcessor, LlamaConfig
 
 from vtc_tiny import checkpoint
 
-NEVER = (families.IMAGE, families.VIDEO, END)  # all that is said is words, as many as may be
+NEVER = (IMAGE, VIDEO, END)  # all that is said is words, as many as may be
 
 
 def save(folder: Path, published: bool, **form: Any) -> tuple[Any, Any]:
@@ -26,7 +27,7 @@ def save(folder: Path, published: bool, **form: Any) -> tuple[Any, Any]:
         intermediate_size=64,
         num_hidden_layers=2,
         num_attention_heads=2,  # of 32, the least that vLLM's attention takes
-        vocab_size=len(families.VOCABULARY),
+        vocab_size=len(VOCABULARY),
         initializer_range=0.2,  # so that answers depend on the picture
         pad_token_id=0,
         bos_token_id=1,
