@@ -54,29 +54,44 @@ def keeps_all(layout: Layout, budget: Budget) -> bool:
     return (budget.keep or 0) >= int(np.bincount(layout.tile[layout.tile >= 0]).max())
 
 
-def candidate_groups(
-    layout: Layout, budget: Budget, whole_picture: bool = False
-) -> list[tuple[Int[np.ndarray, "size"], int]]:
+Group = tuple[Int[np.ndarray, "size"], int]  # positions in a layout that compete, and how many of them are kept
+
+
+def candidate_groups(layout: Layout, budget: Budget, whole_picture: bool = False) -> list[Group]:
     """The tokens that compete with each other, as positions in the layout, and how many of them are kept.
+
+        keep=2                [tile 0: 2 of 9] [tile 1: 2 of 9] [tile 2: 2 of 6]
+        total=6               [base tile 0: 6 * 9 // 24 = 2 of 9] [tiles 1 and 2: 4 of 15]
+        total=6, one video, or `whole_picture`    [all: 6 of 24]
+        total=6, apart        [frame 0: 2 of 8] [frame 1: 2 of 8] [frame 2: 2 of 8]
 
     `whole_picture`: with `total` the base tile is in one competition with the others, as some methods want it.
     """
-    order = np.argsort(layout.tile, kind="stable")
     if budget.keep is not None:
-        counts = np.bincount(layout.tile[layout.tile >= 0], minlength=layout.tiles)
-        tiles = np.split(order[len(order) - counts.sum() :], np.cumsum(counts)[:-1])
-        return [(tile, min(budget.keep, len(tile))) for tile in tiles if len(tile)]
+        return [(tile, min(budget.keep, len(tile))) for tile in _by_tile(layout)]
     tokens = np.flatnonzero(layout.tile >= 0)
     total = min(budget.total or 0, len(tokens))
     if layout.apart:
-        frames = np.split(tokens, np.flatnonzero(np.diff(layout.tile[tokens])) + 1)
-        ends = [total * number // len(frames) for number in range(len(frames) + 1)]
-        return [(x, end - start) for x, start, end in zip(frames, ends, ends[1:], strict=False) if end > start]
-    if not layout.base or whole_picture:
-        return [(tokens, total)]
-    base, rest = np.flatnonzero(layout.tile == 0), np.flatnonzero(layout.tile > 0)
-    share = max(1, total * len(base) // len(tokens))
-    return [(group, kept) for group, kept in ((base, share), (rest, total - share)) if kept]
+        groups = _evenly(_by_tile(layout), total)
+    elif layout.base and not whole_picture:
+        base, others = np.flatnonzero(layout.tile == 0), np.flatnonzero(layout.tile > 0)
+        share = max(1, total * len(base) // len(tokens))
+        groups = [(base, share), (others, total - share)]
+    else:
+        groups = [(tokens, total)]
+    return [(group, kept) for group, kept in groups if kept]
+
+
+def _by_tile(layout: Layout) -> list[Int[np.ndarray, "size"]]:
+    """Positions of the tokens of each tile that has any."""
+    groups = [np.flatnonzero(layout.tile == tile) for tile in range(layout.tiles)]
+    return [group for group in groups if len(group)]
+
+
+def _evenly(groups: list[Int[np.ndarray, "size"]], total: int) -> list[Group]:
+    """`total` over all groups: each has the same part, to one token, and no more goes to earlier ones."""
+    ends = [total * number // len(groups) for number in range(len(groups) + 1)]
+    return [(group, end - start) for group, start, end in zip(groups, ends[:-1], ends[1:], strict=True)]
 
 
 def num_by_tile(layout: Layout, budget: Budget) -> list[int]:

@@ -14,6 +14,8 @@ from transformers.image_processing_utils import select_best_resolution
 
 from vtc_torch.loading import tokens_of
 
+from .layout_parts import Part, blend, exact, mark, numbered, places
+
 NEWLINE, CLS, END = -1, -2, -3  # in `Layout.tile`, of what is in no tile's budget; END is the newline after a video
 ALWAYS = (CLS, END)  # fed whatever the budget, and not counted in it
 
@@ -55,11 +57,11 @@ def frames(
         apart: text stands between the frames (InternVL).
     """
     parts = []
-    for frame in _numbers(count, side):
+    for frame in numbered(count, side):
         if cls:
-            parts.append(_mark(CLS, int(frame[0, 0]) - 1))
-        parts.append(_blend(frame, pooled, pooled, side) if pooled else _exact(frame, side))
-    return _layout(count, [*parts, _mark(END, 1)] if end else parts)._replace(apart=apart)
+            parts.append(mark(CLS, int(frame[0, 0]) - 1))
+        parts.append(blend(frame, pooled, pooled, side) if pooled else exact(frame, side))
+    return _layout(count, [*parts, mark(END, 1)] if end else parts)._replace(apart=apart)
 
 
 @functools.lru_cache(256)
@@ -67,7 +69,7 @@ def tiled(rows: int, columns: int, *, side: int) -> Layout:
     """A picture as a grid of tiles, one after the other, then a thumbnail; a single tile has none (InternVL)."""
     if rows * columns == 1:
         return frames(1, side=side)
-    *tiles, base = (_exact(numbers, side) for numbers in _numbers(rows * columns + 1, side))
+    *tiles, base = (exact(numbers, side) for numbers in numbered(rows * columns + 1, side))
     parts = [
         tile._replace(tile=tile.tile + 1, place=tile.place + side * np.array(divmod(number, columns)))
         for number, tile in enumerate(tiles)
@@ -97,16 +99,16 @@ def anyres(
         max_tiles: a grid of more tokens than that many tiles have is shrunk to them (LLaVA-OneVision).
     """
     if not alone:
-        return _layout(1, [_exact(_numbers(1, side)[0], side), _mark(NEWLINE, 1)])
+        return _layout(1, [exact(numbered(1, side)[0], side), mark(NEWLINE, 1)])
     best_height, best_width = select_best_resolution((height, width), [*pinpoints])
     down, across = best_height // image_size, best_width // image_size
-    numbers = _numbers(1 + down * across, side)
+    numbers = numbered(1 + down * across, side)
     grid = numbers[1:].reshape(down, across, side, side).swapaxes(1, 2).reshape(down * side, across * side)
     grid = grid[unpadded(height, width, *grid.shape)]
     ratio = math.sqrt(grid.size / (max_tiles * side**2)) if max_tiles else 1.0
-    fed = _blend(grid, int(grid.shape[0] // ratio), int(grid.shape[1] // ratio), side) if ratio > 1.1 else None
-    fed = _exact(grid, side) if fed is None else fed
-    parts = [_exact(numbers[0], side), _with_newlines(fed)]
+    fed = blend(grid, int(grid.shape[0] // ratio), int(grid.shape[1] // ratio), side) if ratio > 1.1 else None
+    fed = exact(grid, side) if fed is None else fed
+    parts = [exact(numbers[0], side), _with_newlines(fed)]
     return _layout(len(numbers), parts)._replace(base=True, grid=(down, across))
 
 
@@ -124,58 +126,15 @@ def side_of(config: object) -> int:
     return math.isqrt(tokens_of(config))
 
 
-# --- parts of a layout: `tile` of any shape, the others with one more axis --------------------------------------------
-
-
-class _Part(NamedTuple):
-    tile: Int[np.ndarray, "*shape"]
-    source: Int[np.ndarray, "*shape parts"]
-    weight: Float[np.ndarray, "*shape parts"]
-    place: Int[np.ndarray, "*shape 2"]
-
-
-def _numbers(tiles: int, side: int) -> Int[np.ndarray, "tiles side side"]:
-    """The numbers of all patches; a tile's CLS comes before its patches and is left out."""
-    return (np.arange(tiles * (1 + side**2)).reshape(tiles, -1)[:, 1:]).reshape(tiles, side, side)
-
-
-def _exact(numbers: Int[np.ndarray, "rows columns"], side: int) -> _Part:
-    return _Part(numbers // (1 + side**2), numbers[..., None], np.ones((*numbers.shape, 1)), _places(*numbers.shape))
-
-
-def _mark(mark: int, number: int) -> _Part:
-    return _Part(np.array([mark]), np.array([[number]]), np.ones((1, 1)), np.zeros((1, 2), int))
-
-
-def _places(rows: int, columns: int) -> Int[np.ndarray, "rows columns 2"]:
-    return np.moveaxis(np.indices((rows, columns)), 0, -1)
-
-
-def _blend(numbers: Int[np.ndarray, "rows columns"], height: int, width: int, side: int) -> _Part:
-    """`torch.nn.functional.interpolate(mode="bilinear")`; a blend is in the budget of the tile of its centre."""
-    (top, bottom, down), (left, right, across) = _axis(numbers.shape[0], height), _axis(numbers.shape[1], width)
-    corners = [numbers[np.ix_(y, x)] for y in (top, bottom) for x in (left, right)]
-    weights = [np.outer(y, x) for y in (1 - down, down) for x in (1 - across, across)]
-    centre = numbers[np.ix_(np.where(down < 0.5, top, bottom), np.where(across < 0.5, left, right))]
-    return _Part(centre // (1 + side**2), np.stack(corners, -1), np.stack(weights, -1), _places(height, width))
-
-
-def _axis(old: int, new: int) -> tuple[Int[np.ndarray, "new"], Int[np.ndarray, "new"], Float[np.ndarray, "new"]]:
-    """Of `new` positions on an axis of `old`: the neighbours, and how far it is from the first to the second."""
-    centre = np.maximum((np.arange(new) + 0.5) * (old / new) - 0.5, 0.0)
-    first = centre.astype(int)
-    return first, np.minimum(first + 1, old - 1), centre - first
-
-
-def _with_newlines(part: _Part) -> _Part:
+def _with_newlines(part: Part) -> Part:
     """A newline token after every row."""
     tile = np.pad(part.tile, ((0, 0), (0, 1)), constant_values=NEWLINE)
     source, weight = (np.pad(x, ((0, 0), (0, 1), (0, 0)), constant_values=1) for x in (part.source, part.weight))
-    return _Part(tile, source, weight, _places(*tile.shape))
+    return Part(tile, source, weight, places(*tile.shape))
 
 
-def _layout(tiles: int, parts: Sequence[_Part]) -> Layout:
-    flat = [_Part(x.tile.ravel(), *(y.reshape(-1, y.shape[-1]) for y in x[1:])) for x in parts]
+def _layout(tiles: int, parts: Sequence[Part]) -> Layout:
+    flat = [Part(x.tile.ravel(), *(y.reshape(-1, y.shape[-1]) for y in x[1:])) for x in parts]
     tile, place = (np.concatenate([getattr(x, name) for x in flat]) for name in ("tile", "place"))
     source, weight = widened(flat)
     for array in (tile, source, weight, place):
@@ -184,7 +143,7 @@ def _layout(tiles: int, parts: Sequence[_Part]) -> Layout:
 
 
 def widened(
-    parts: Sequence[_Part] | Sequence[Layout],
+    parts: Sequence[Part] | Sequence[Layout],
 ) -> tuple[Int[np.ndarray, "length parts"], Float[np.ndarray, "length parts"]]:
     """All `source` and all `weight` one after the other, of as many parts each as the widest has: more of weight 0."""
     most = max(x.source.shape[1] for x in parts)

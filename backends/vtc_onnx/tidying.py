@@ -5,6 +5,7 @@ Also smaller and private: torch's notes on every node, with the paths of this ma
 
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -64,33 +65,45 @@ def _store_transposed(graph: Any) -> None:
 
 
 def _name_nodes(graph: Any) -> None:
-    """`encoder/layers.5/self_attn/q_proj/MatMul`: the module that a node comes from, and its operator.
-
-    Nodes that are in no module but in the encoder's own forward pass are named by what they are for.
-    """
-    features = _makers(graph.outputs[0])
-    names, layer, scoring = Counter(), "", "{}.cls_attention"
-    for node in graph:
-        *scopes, operation = re.findall(r"'([^']*)'", node.metadata_props.get(_SCOPES, "''"))
-        module = _own_name(scopes[-1] if scopes else "")
-        if found := re.match(r"encoder\.layers\.\d+", module):
-            layer = found[0]
-            if module.endswith("_proj") and not operation.startswith("linear"):  # noted as soon as it is made
-                module = f"{layer}.cls_attention"
-        elif _is_select(node):
-            module = "select"
-        elif not module or module.startswith("_"):  # no module, or a size
-            if operation.startswith("stack"):  # of the rows of all layers that are ensembled
-                scoring = "score"
-            attention = "{}" if node.op_type == "Add" else "{}.self_attn"  # what is added there is the residual
-            step = next((step for name, step in STEPS.items() if operation.startswith(name)), attention)
-            module = (step if node in features else scoring).format(layer)
-        stem = re.sub(r"\.(?!\d)", "/", f"{module}.{node.op_type}")
+    """`encoder/layers.5/self_attn/q_proj/MatMul`: what a node is part of, and its operator; values by their node."""
+    names = Counter()
+    for node, part in zip(graph, _parts(graph), strict=True):
+        stem = re.sub(r"\.(?!\d)", "/", f"{part}.{node.op_type}")
         names[stem] += 1
         node.name = stem if names[stem] == 1 else f"{stem}_{names[stem] - 1}"
         for number, value in enumerate(node.outputs):
             if not value.is_graph_output():
                 value.name = node.name if len(node.outputs) == 1 else f"{node.name}.{number}"
+
+
+def _parts(graph: Any) -> Iterator[str]:
+    """What each node is part of: a module, or where it is in none but the encoder's own forward pass what it is for.
+
+    q_proj -> q_proj, noted by the walk -> cls_attention -> ... -> stacked rows of all layers -> score -> select
+    """
+    features = _makers(graph.outputs[0])
+    layer, stacked = "", False
+    for node in graph:
+        *scopes, operation = re.findall(r"'([^']*)'", node.metadata_props.get(_SCOPES, "''"))
+        module = _own_name(scopes[-1] if scopes else "")
+        if found := re.match(r"encoder\.layers\.\d+", module):
+            layer = found[0]
+            noted = module.endswith("_proj") and not operation.startswith("linear")  # as soon as it is made
+            yield f"{layer}.cls_attention" if noted else module
+        elif _is_select(node):
+            yield "select"
+        elif module and not module.startswith("_"):  # else no module, or a size
+            yield module
+        else:
+            stacked = stacked or operation.startswith("stack")
+            scoring = "score" if stacked else f"{layer}.cls_attention"
+            yield _step(operation, node.op_type).format(layer) if node in features else scoring
+
+
+def _step(operation: str, op_type: str) -> str:
+    """Of a layer that is run in parts, which one an operation of the forward pass is for."""
+    attention = "{}" if op_type == "Add" else "{}.self_attn"  # what is added there is the residual
+    return next((step for name, step in STEPS.items() if operation.startswith(name)), attention)
 
 
 def _makers(value: Any) -> set[Any]:
