@@ -9,8 +9,14 @@ import torch
 from vtc_core.methods import Choice
 from vtc_core.stages import FastV, Running
 
-from .families import IMAGE, VIDEO
+from .families import IMAGE, VIDEO, text_config
+from .families import llava as make_llava
 from .slow_decoder import Cut, topmost
+
+
+def deep() -> tuple[Any, Any]:
+    """A LLaVA whose language model has four layers."""
+    return make_llava(text_config=text_config(depth=4, num_key_value_heads=2))
 
 
 @dataclass(frozen=True)

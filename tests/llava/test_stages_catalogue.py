@@ -12,9 +12,9 @@ import vtc_llava
 from vtc_core.methods import Choice
 from vtc_core.stages import STAGES, FastV, Running, stage_of
 
-from .families import FAMILIES, llava_qwen2, text_config
-from .families import llava as make_llava
+from .families import FAMILIES, llava_qwen2
 from .prompts import encoded, new_tokens, prompts
+from .staged import deep
 
 DROPPING = {
     "fastv": "fastv:layer=1,keep=9",
@@ -43,7 +43,7 @@ close: Any = {"rtol": 1e-4, "atol": 1e-4}
 
 @pytest.fixture(scope="module")
 def pair():
-    return make_llava(text_config=text_config(depth=4, num_key_value_heads=2))
+    return deep()
 
 
 def asked(processor, side="left", name="several pictures"):

@@ -1,53 +1,30 @@
 """The words of prompts reach the method: each picture's own, batches, padding, beams, labels; and nothing else does."""
 
-import copy
-import pickle
 import re
 from typing import Any
 
-import accelerate
 import numpy as np
-import peft
 import pytest
 import torch
-from small_models import WORDS, make_llava, make_processor, picture, same
-from transformers import CLIPModel
+from small_models import WORDS, picture, same
 
 import vtc_core
 import vtc_llava
 from vtc_core.methods import CatpText, CdPruner, Choice, MmTok, Seen, Trim
 from vtc_llava.words import rows_of_table
 
-from .families import FAMILIES, llava_siglip
+from .families import FAMILIES
 from .prompts import encoded, new_tokens, prompts
-from .small_clip import LONGEST, needed, save_clip, text_tower
+from .small_clip import needed, text_tower
+from .wording import ASKED, asked, patchable
 
 READING = {"mmtok": MmTok(), "catp-text": CatpText(), "cdpruner": CdPruner(), "trim": Trim()}
 every_method = pytest.mark.parametrize("method", READING)
-ASKED = [  # a batch of ragged prompts: two pictures, one, none, one; what a method is to see of each
-    ("USER: <image> what red <image> ? ASSISTANT:", 2),
-    ("USER: how many star ? <image> ASSISTANT:", 1),
-    ("USER: yes ? ASSISTANT:", 0),
-    ("USER: blue <image> yes no yes no ASSISTANT:", 1),
-]
-PICTURES = [picture(5), picture(6), picture(5), picture(5)]
 
 
 @pytest.fixture(scope="module")
 def pair():
     return patchable()
-
-
-def patchable() -> tuple[Any, Any]:
-    return make_llava(), make_processor()
-
-
-def asked(processor, side="left"):
-    processor.tokenizer.padding_side = side
-    images = [[PICTURES[0], PICTURES[1]], [PICTURES[2]], [PICTURES[3]]]
-    made = processor(text=[text for text, _ in ASKED], images=images, return_tensors="pt", padding=True)
-    processor.tokenizer.padding_side = "left"
-    return made
 
 
 def words_of(text):
@@ -198,70 +175,6 @@ def test_a_picture_is_shown_with_a_prompt(pair):
             handle.show(picture(0))
 
 
-def test_undo_leaves_the_stock_methods():
-    model, processor = patchable()
-    before = dict(vars(model))
-    handle = vtc_llava.patch(model, processor, keep=7, method="mmtok")
-    assert {"forward", "generate"} <= set(vars(model)) - set(before)
-    handle.undo()
-    assert vars(model).keys() == before.keys()
-    with vtc_llava.patch(model, processor, keep=7):  # one that reads nothing leaves them alone
-        assert not {"forward", "generate"} & set(vars(model))
-
-
-def pickled(pair):
-    return pickle.loads(pickle.dumps(pair))
-
-
-@pytest.mark.parametrize("again", [copy.deepcopy, pickled])
-def test_a_copy_reads_its_own_prompts(again):
-    model, processor = patchable()
-    vtc_llava.patch(model, processor, keep=7, method="mmtok")
-    inputs = asked(processor)
-    with torch.no_grad():
-        wanted = model(**inputs).logits
-        twin, _ = again((model, processor))
-        same(twin(**inputs).logits, wanted)
-        model.vtc.undo()
-        same(twin(**inputs).logits, wanted)
-        same(twin.generate(**inputs, max_new_tokens=2)[:, : inputs["input_ids"].shape[1]], inputs["input_ids"])
-
-
-@pytest.mark.filterwarnings("ignore:.*checkpointing.*deprecated:FutureWarning")  # PEFT's
-def test_a_peft_model_reads_and_trains():
-    model, processor = patchable()
-    handle = vtc_llava.patch(model, processor, keep=7, method="mmtok")
-    inputs = asked(processor)
-    model(**inputs)
-    assert handle.last is not None
-    wanted = handle.last.indices
-    lora = peft.LoraConfig(r=2, target_modules=r".*language_model.*(q_proj|v_proj)")
-    wrapped = peft.get_peft_model(model, lora)
-    labels = inputs["input_ids"].clone()
-    labels[:, :-1] = -100
-    wrapped(**inputs, labels=labels).loss.backward()
-    assert handle.last.indices.shape == wanted.shape
-    wrapped.generate(**inputs, max_new_tokens=2)
-    same(handle.last.indices, wanted)
-
-
-@pytest.mark.parametrize("first", ["patched", "offloaded"])
-def test_accelerate_offloads_the_embedding_table(first):
-    model, processor = patchable()
-    with vtc_llava.patch(model, processor, keep=7, method="mmtok"), torch.no_grad():
-        inputs = asked(processor)
-        wanted = model(**inputs).logits
-    if first == "offloaded":
-        accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
-    vtc_llava.patch(model, processor, keep=7, method="mmtok")
-    if first == "patched":
-        accelerate.cpu_offload(model, execution_device=torch.device("cpu"))
-    assert model.get_input_embeddings().weight.is_meta
-    with torch.no_grad():
-        torch.testing.assert_close(model(**inputs).logits, wanted)
-        assert len(new_tokens(model, inputs)) == len(ASKED)
-
-
 def test_rows_of_the_table_end_in_zeros(pair):
     model, processor = pair
     made = rows_of_table(model.get_input_embeddings(), processor.tokenizer, ["what color", "", "red star blue"])
@@ -270,59 +183,3 @@ def test_rows_of_the_table_end_in_zeros(pair):
     assert made.shape == (3, 3, 32)
     assert not made[0, 2:].any()
     assert not made[1].any()
-
-
-# --- CLIP's text tower ------------------------------------------------------------------------------------------------
-
-
-def test_long_prompts_are_read_in_parts_of_their_own():
-    clip, words = text_tower(), ["what", "color", "is", "star", "red", "blue", "how", "many", "?", "yes", "no"]
-    made = clip.of_prompts(["what", " ".join(words), ""])
-    inside = LONGEST - 2
-    assert made.shape == (3, 2, 12)
-    for number in range(2):
-        (part,) = clip.of_prompts([" ".join(words[inside * number :][:inside])])
-        torch.testing.assert_close(made[1, number], part[0])
-    assert not made[0, 1:].any()
-    assert made[2, 0].any()  # beginning and end alone
-
-
-def test_patches_and_prompts_are_seen_as_clip_sees_them(tmp_path):
-    clip = vtc_llava.TextTower.from_pretrained(str(save_clip(tmp_path)))
-    whole = CLIPModel.from_pretrained(tmp_path).eval()
-    with torch.no_grad():
-        pixels = torch.randn(2, 3, 24, 24)
-        last = whole.vision_model(pixels, output_hidden_states=True).hidden_states[-1]
-        stock = whole.get_image_features(pixels)
-        stock = getattr(stock, "pooler_output", stock)
-        torch.testing.assert_close(clip.of_patches(last)[:, 0], stock)
-        ids = torch.tensor([[1, WORDS.index("red"), WORDS.index("star"), 2]])
-        words = whole.get_text_features(input_ids=ids)
-        torch.testing.assert_close(clip.of_prompts(["red star"])[:, 0], getattr(words, "pooler_output", words))
-
-
-def test_a_text_tower_is_a_folder_or_one_that_was_read(tmp_path):
-    model, processor = patchable()
-    model.save_pretrained(tmp_path / "llava")
-    processor.save_pretrained(tmp_path / "llava")
-    save_clip(tmp_path / "clip")
-    with vtc_llava.patch(model, processor, keep=7, method="trim", text_tower=str(tmp_path / "clip")), torch.no_grad():
-        wanted = model(**asked(processor)).logits
-        model.save_pretrained(tmp_path / "llava")
-    with pytest.raises(ValueError, match=r"^method 'trim' compares words and patches as CLIP does: pass text_t"):
-        vtc_llava.load(str(tmp_path / "llava"))
-    again, processor = vtc_llava.load(str(tmp_path / "llava"), text_tower=str(tmp_path / "clip"))
-    with torch.no_grad():
-        same(again(**asked(processor)).logits, wanted)
-
-
-def test_text_towers_that_do_not_fit(pair, tmp_path):
-    model, processor = pair
-    with pytest.raises(ValueError, match=r"text_tower is for .* \(cdpruner, trim\), not for 'mmtok'"):
-        vtc_llava.patch(model, processor, keep=7, method="mmtok", text_tower=text_tower())
-    model.save_pretrained(tmp_path)
-    with pytest.raises(ValueError, match="text_tower must be a CLIP with both towers, got model_type 'llava'"):
-        vtc_llava.patch(model, processor, keep=7, method="trim", text_tower=str(tmp_path))
-    with pytest.raises(ValueError, match="compares words and patches of a CLIP, the vision tower is a 'siglip"):
-        vtc_llava.patch(*llava_siglip(), keep=7, method="trim", text_tower=text_tower())
-    assert "vtc" not in vars(model)
