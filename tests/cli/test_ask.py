@@ -189,3 +189,10 @@ def test_stages_drop_more_in_the_language_model(vtc: Vtc, photo: Path, checkpoin
     assert result.exit_code == 2
     assert result.stderr.startswith("vtc: a stage must cut before a layer in [1, 1] of a language model of 2 layers")
     assert vtc(*asked, "--stage", "slowv").exit_code == 2
+
+
+def test_stages_alone_need_no_method_of_the_tower(vtc: Vtc, photo: Path, without_cls: Path):
+    asked = ("ask", photo, "what ?", "--model", without_cls, "--max-new-tokens", 1)
+    assert vtc(*asked).exit_code == 2
+    result = vtc(*asked, "--stage", "fastv:layer=1,keep=0.2")
+    assert result.stdout.splitlines()[1:3] == ["25 of 25 visual tokens", "language model: 5 from layer 1 on"]

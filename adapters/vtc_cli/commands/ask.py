@@ -32,7 +32,9 @@ def ask(
     """
     if not question.strip() or "<image>" in question:
         raise BadUsage(f"QUESTION must be words; <image> is put before them by itself, got {question!r}")
-    chosen, stages = method_of(method, layers, reduce), stages_of(stage)
+    stages = stages_of(stage)
+    alone = stages and all(option is None for option in (keep, total, method, layers, reduce))
+    chosen = method_of("grid" if alone else method, layers, reduce)  # which every tower can do, and nothing is dropped
     from ..pictures import open_picture
 
     picture = open_picture(image)
