@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from quality import prompt
+from quality_answers import prompt
 from quality_tables import table, wilson
 from results import write_section
 from rich.progress import track
