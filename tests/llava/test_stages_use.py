@@ -119,6 +119,22 @@ def test_a_conversation_goes_on_with_text_and_is_given_again_for_another_picture
         model(**inputs, past_key_values=step.past_key_values)
 
 
+def test_without_a_cache_every_step_is_a_prompt_of_its_own(pair):
+    model, processor = pair
+    vtc_llava.patch(model, processor, stages=STAGES)
+    inputs = asked(processor, "batch")
+    ids, mask, pixels = inputs["input_ids"], inputs["attention_mask"], inputs["pixel_values"]
+    settings = {"eos_token_id": None, "suppress_tokens": [IMAGE]}
+    said = model.generate(**inputs, max_new_tokens=4, do_sample=False, use_cache=False, **settings)
+    for _ in range(4):
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        logits = model(input_ids=ids, attention_mask=mask, pixel_values=pixels, position_ids=positions).logits[:, -1]
+        logits[:, IMAGE] = -torch.inf
+        ids = torch.cat([ids, logits.argmax(1, keepdim=True)], 1)
+        mask = torch.cat([mask, torch.ones_like(mask[:, :1])], 1)
+    same(said, ids)
+
+
 def test_lazy_and_windowed_caches_are_shortened_too():
     """A window longer than the prompt changes nothing; DynamicCache() makes its layers as they come."""
     config = {"num_key_value_heads": 2, "depth": 4}
