@@ -52,8 +52,8 @@ def body(figures: Figures, plot: Path) -> str:
     return f"""\
 Right answers in percent (95 % Wilson interval) of `vtc_tiny` to {total} questions about {figures["pictures"]} held-out
 pictures, by the tokens kept of {tokens}, for all methods with their published parameters; the best at 1/{KIND_AT}
-first, baselines in italics. With all tokens: **{wilson(sum(everything.values()), total)}**. `mmtok` and `catp-text`
-choose anew for each question. `cdpruner` and `trim` are not among them: they need a CLIP of which the vision tower is.
+first, baselines in italics. With all tokens: **{wilson(sum(everything.values()), total)}**. Methods that read the
+question choose anew for each; `cdpruner` and `trim` are not among them: they need the CLIP of which the tower is.
 
 {table(["method", *shares], [row(name) for name in known])}
 
