@@ -52,11 +52,7 @@ class PrunedEncoder:
                 raise ValueError(f"providers must be some of {', '.join(map(repr, available))}, got {provider!r}")
         options = onnxruntime.SessionOptions()
         if threads is not None:
-            message = f"threads must be an integer of at least 1, got {threads!r}"
-            if not checks.is_integer(threads):
-                raise TypeError(message)
-            if int(threads) < 1:
-                raise ValueError(message)
+            arguments.count("threads", threads)
             options.intra_op_num_threads = int(threads)
         try:
             self._session = onnxruntime.InferenceSession(
