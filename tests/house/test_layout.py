@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SHELVES = ("backends", "adapters", "conformance")
 PACKAGES = [ROOT / "vtc_core", *(p.parent for s in SHELVES for p in sorted(ROOT.glob(f"{s}/*/__init__.py")))]
+SOURCES = [path for package in PACKAGES for path in sorted(package.rglob("*.py"))]
 SHELVES_AND_MORE = ("vtc_core", *SHELVES, "tests", "benchmarks", "examples", "docs")
 
 FRAMEWORKS = ("torch", "transformers", "jax", "flax", "onnx", "onnxruntime", "tensorflow", "vllm")
