@@ -15,12 +15,18 @@ from small_models import make_tower, pixels
 import vtc_core
 import vtc_jax
 import vtc_torch
-from vtc_core.methods import METHODS, Seen, method_of, saved, spelled
+from vtc_core.methods import METHODS, Seen, VtcCls, method_of, saved, spelled
 
 FOLDER = Path(vtc_core.__file__).parent / "methods"
 README = (FOLDER / "README.md").read_text()
 MACHINERY = ("__init__", "catalogue", "combine", "greedy", "method", "parts", "spelling", "tiles")
 FILES = [path for path in sorted(FOLDER.glob("*.py")) if path.stem not in MACHINERY]
+
+
+def test_layer_numbers_and_a_number_of_layers_are_spelled_apart():
+    for layers, text in ((22, "vtc-cls:layers=22"), ((22,), "vtc-cls:layers=22+"), ((21, 22), "vtc-cls:layers=21+22")):
+        assert spelled(VtcCls(layers)) == text
+        assert method_of(text) == VtcCls(layers)
 
 
 def lines_of_code(path):

@@ -125,7 +125,7 @@ def test_refusals_name_what_is_allowed_and_what_came(made, error, message):
         ("fastv:keep=64", FastV(keep=64)),
         ("fastv:keep=1.0", FastV(keep=1.0)),
         ("pyramiddrop:layers=4+8,keep=0.5+64", PyramidDrop((4, 8), (0.5, 64))),
-        ("pyramiddrop:layers=4,keep=0.5", PyramidDrop((4,), (0.5,))),
+        ("pyramiddrop:layers=4+,keep=0.5+", PyramidDrop((4,), (0.5,))),
         ("visiondrop:layers=1+2,dominant=9+1e-05,contextual=0+1", VisionDrop((1, 2), (9, 1e-5), (0, 1))),
         ("sparsevlm:keep=66+30+17", SparseVlm(keep=(66, 30, 17))),
         ("todre", ToDreStage2()),
@@ -135,6 +135,10 @@ def test_stages_are_spelled_both_ways(text, stage):
     assert stage_of(text) == stage
     assert spelled(stage) == text
     assert stage_of(json.loads(json.dumps(saved(stage)))) == stage
+
+
+def test_one_number_will_do_where_there_are_always_several():
+    assert stage_of("pyramiddrop:layers=4,keep=0.5") == PyramidDrop((4,), (0.5,))
 
 
 @pytest.mark.parametrize("name", STAGES)

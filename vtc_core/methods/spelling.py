@@ -97,9 +97,9 @@ def _parsed(what: str, text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _value(text: str) -> Any:
-    """A number, true, false or null as JSON has it; several numbers as 20+21+22; else a word."""
-    parts = tuple(map(_read, text.split("+")))
-    if len(parts) > 1 and not any(isinstance(part, str) for part in parts):
+    """A number, true, false or null as JSON has it; numbers as 20+21+22, a single one of such as 20+; else a word."""
+    parts = tuple(map(_read, text.removesuffix("+").split("+")))
+    if "+" in text and not any(isinstance(part, str) for part in parts):
         return parts
     return _read(text)
 
@@ -113,7 +113,7 @@ def _read(text: str) -> Any:
 
 def _text(value: Any) -> str:
     if isinstance(value, tuple):
-        return "+".join(map(_text, value))
+        return "+".join(map(_text, value)) + "+" * (len(value) == 1)
     return value if isinstance(value, str) else json.dumps(value)
 
 
