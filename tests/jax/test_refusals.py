@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import jax.numpy as jnp
-import jaxtyping
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -105,12 +104,6 @@ def test_a_projector_of_another_activation_is_refused_by_its_own_key(tmp_path):
     with pytest.raises(ValueError, match=r"^projector_hidden_act must be one of 'quick_gelu', 'gelu', got 'relu'"):
         PrunedEncoder.from_pretrained(tmp_path, 7, project=True)
     assert PrunedEncoder.from_pretrained(tmp_path, 7).projector is None
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """Without the tests' own checks of types, which would be first."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.mark.usefixtures("untyped")

@@ -1,6 +1,5 @@
 """What `vtc_onnx.PrunedEncoder` takes and refuses: files, pixels, budgets."""
 
-import jaxtyping
 import numpy as np
 import onnx
 import pytest
@@ -28,12 +27,6 @@ def test_arguments_that_do_not_fit_the_file(path):
         vtc_onnx.PrunedEncoder(path, providers=["GPU"])
     with pytest.raises(ValueError, match="threads must be an integer of at least 1, got 0"):
         vtc_onnx.PrunedEncoder(path, threads=0)
-
-
-@pytest.fixture
-def untyped(monkeypatch):
-    """Without the tests' own checks of types, which would be first."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
 @pytest.mark.usefixtures("untyped")

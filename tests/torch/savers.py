@@ -39,12 +39,19 @@ def save_vision_old(tower, folder):
     save_file({f"vision_model.{k}": v for k, v in tensors.items()}, folder / "model.safetensors", {"format": "pt"})
 
 
-def save_clip(tower, folder):
-    text = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "vocab_size": 9, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 0}  # fmt: skip
-    model = CLIPModel(CLIPConfig(text_config=text, vision_config=tower.config.to_dict()))
+TEXT = {"intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 9,
+        "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
+
+
+def save_with_words(model_class, config_class, tower, folder, **text):
+    """The tower beside one of text, as CLIP is published."""
+    model = model_class(config_class(text_config=TEXT | text, vision_config=tower.config.to_dict()))
     model.vision_model.load_state_dict(tower.state_dict())
     model.save_pretrained(folder)
+
+
+def save_clip(tower, folder):
+    save_with_words(CLIPModel, CLIPConfig, tower, folder, hidden_size=16, pad_token_id=0)
 
 
 def save_clip_with_projection(tower, folder):
@@ -83,11 +90,7 @@ SAVERS = [
 
 
 def save_siglip(tower, folder):
-    text = {"hidden_size": 32, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "vocab_size": 9, "projection_size": 32, "bos_token_id": 1, "eos_token_id": 2}  # fmt: skip
-    model = SiglipModel(SiglipConfig(text_config=text, vision_config=tower.config.to_dict()))
-    model.vision_model.load_state_dict(tower.state_dict())
-    model.save_pretrained(folder)
+    save_with_words(SiglipModel, SiglipConfig, tower, folder, hidden_size=32, projection_size=32)
 
 
 def save_siglip_llava(tower, folder):
