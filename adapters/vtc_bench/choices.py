@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 import vtc_torch
 from vtc_core.methods import Method, Seen, spelled
 from vtc_core.methods.method import ATTENTION, OF_PROMPT
+from vtc_core.methods.parts import places_of
 
 from .costs import Geometry
 from .torch_encoder import without_gradients
@@ -44,9 +45,11 @@ def seen(g: Geometry, batch: int, method: Method) -> Seen:
         return drawn.softmax(1) if name in ATTENTION and name != "cls_logits" else drawn
 
     numbers = torch.arange(g.tokens)
-    side = g.image_size // g.patch
-    places = torch.stack([numbers // side, numbers % side], -1).expand(batch, -1, -1)
-    return Seen(places, torch.zeros(batch, g.tokens, dtype=torch.int64), **{name: field(name) for name in method.needs})
+    return Seen(
+        places_of(numbers, g.tokens).expand(batch, -1, -1),
+        torch.zeros(batch, g.tokens, dtype=torch.int64),
+        **{name: field(name) for name in method.needs},
+    )
 
 
 def runs(g: Geometry, batch: int, keep: int, methods: Iterable[Method]) -> dict[str, Callable[[], Any]]:

@@ -1,6 +1,5 @@
 """Where visual tokens are: in the prompts of a batch, and on the grids of their pictures."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from vtc_core.methods import Choice
+from vtc_core.methods.parts import places_of
 
 from .packing import Candidates, Plan
 
@@ -17,9 +17,8 @@ Places = Int[Tensor, "fed 2"]  # row and column on the grid of the tile or of th
 
 def of_pictures(choice: Choice, tokens: int) -> Places:
     """Of pictures of one tile each, all that is fed of them."""
-    side, indices = math.isqrt(tokens), choice.indices.flatten()
-    places = torch.stack([indices // side, indices % side], -1)
-    return torch.where(indices[:, None] < 0, -1, places)
+    indices = choice.indices.flatten()
+    return torch.where(indices[:, None] < 0, -1, places_of(indices, tokens))
 
 
 def of_tiles(plan: Plan, ended: Sequence[Candidates]) -> Places:

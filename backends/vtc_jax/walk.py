@@ -1,6 +1,5 @@
 """The way through a vision tower: what a method asked to see is noted, and what it chose is finished."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from jaxtyping import Float, Integer
 from vtc_core import shuffled
 from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import ALL_QUERIES, ATTENTION, WHOLE
+from vtc_core.methods.parts import places_of
 
 from . import verbs
 from .attention import Queries, Tokens
@@ -175,7 +175,7 @@ class Walk(NamedTuple):
 def competing(hidden: Hidden) -> Seen:
     """Of the tokens of one tile what is known without a look."""
     batch, tokens = hidden.shape[0], hidden.shape[1] - 1
-    side = math.isqrt(tokens)
     numbers = jnp.arange(tokens)
-    places = jnp.stack([numbers // side, numbers % side], -1)
-    return Seen(jnp.broadcast_to(places, (batch, tokens, 2)), jnp.zeros((batch, tokens), numbers.dtype))
+    return Seen(
+        jnp.broadcast_to(places_of(numbers, tokens), (batch, tokens, 2)), jnp.zeros((batch, tokens), numbers.dtype)
+    )

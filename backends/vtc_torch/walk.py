@@ -3,7 +3,6 @@
 Nothing here holds a tower: a walk is settings, and takes the tower that there is at the time of the call.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ from torch import Tensor
 from vtc_core import shuffled
 from vtc_core.methods import Choice, Method, Seen, combine
 from vtc_core.methods.method import WHOLE
+from vtc_core.methods.parts import places_of
 
 from . import towers, verbs, wrapping
 from .blocks import KEYS, QUERY, VALUES, Hidden, attention_of, call, finished, layers_of, normed, project
@@ -153,7 +153,5 @@ class Walk(NamedTuple):
 def competing(hidden: Hidden, first: int) -> Seen:
     """Of the tokens of one tile what is known without a look."""
     batch, tokens = hidden.shape[0], hidden.shape[1] - first
-    side = math.isqrt(tokens)
     numbers = torch.arange(tokens, device=hidden.device)
-    places = torch.stack([numbers // side, numbers % side], -1).expand(batch, -1, -1)
-    return Seen(places, torch.zeros_like(numbers).expand(batch, -1))
+    return Seen(places_of(numbers, tokens).expand(batch, -1, -1), torch.zeros_like(numbers).expand(batch, -1))

@@ -1,5 +1,6 @@
 """What several methods are made of: small functions of arrays, on the array API standard. Ties: the lower index."""
 
+import math
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,12 @@ def wide(x: Shaped[Any, "..."]) -> Float[Any, "..."]:
 def arange(count: Any, like: Shaped[Any, "..."]) -> Int[Any, " count"]:
     """0 to count - 1, where `like` lives."""
     return array_namespace(like).arange(count, device=device(like))
+
+
+def places_of(indices: Int[Any, "*shape"], tokens: int) -> Int[Any, "*shape 2"]:
+    """Row and column of tokens by number, in a square tile of so many, in raster order."""
+    side = math.isqrt(tokens)
+    return array_namespace(indices).stack([indices // side, indices % side], axis=-1)
 
 
 def cosine(a: Float[Any, "batch m dim"], b: Float[Any, "batch n dim"]) -> Float[Any, "batch m n"]:
