@@ -148,9 +148,7 @@ def test_other_towers_are_refused_by_name():
     dino = Dinov2Model(Dinov2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, image_size=28))
     for tower, name in ((siglip2, "Siglip2VisionModel"), (dino, "Dinov2Model")):
         for method in ("vtc-cls", "received"):
-            with pytest.raises(
-                ValueError, match=f"a CLIP, SigLIP or InternVL vision model .*, got {name}"
-            ):
+            with pytest.raises(ValueError, match=f"a CLIP, SigLIP or InternVL vision model .*, got {name}"):
                 PrunedEncoder(tower, 7, method)
 
 
