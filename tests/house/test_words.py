@@ -15,7 +15,7 @@ def axes(annotation: ast.AST) -> Iterator[str]:
     for node in ast.walk(annotation):
         if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Name) and node.value.id in ARRAYS:
             shape = node.slice.elts[-1] if isinstance(node.slice, ast.Tuple) else None
-            if isinstance(shape, ast.Constant):
+            if isinstance(shape, ast.Constant) and isinstance(shape.value, str):
                 yield from re.findall(r"[a-z]\w*", shape.value)
 
 

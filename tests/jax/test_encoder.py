@@ -17,12 +17,12 @@ import vtc_tiny
 import vtc_torch
 from vtc_core.methods import VtcCls
 from vtc_jax import PrunedEncoder
-from vtc_jax.tower import CLIPTower, TowerConfig
+from vtc_jax.tower import CLIPTower, Tower, TowerConfig
 
 from ..torch.eager import FEATURE_TOLERANCE, oracle
 
 
-def whole(folder, **settings) -> CLIPTower:
+def whole(folder, **settings) -> Tower:
     """All layers of a checkpoint."""
     return PrunedEncoder.from_pretrained(folder, 1, feature_layer=-1, **settings).tower
 

@@ -1,6 +1,7 @@
 """What holds for every family: whole is stock, a batch is its rows, undo restores, a wrong processor is named."""
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -167,4 +168,5 @@ def test_labels_give_a_loss_and_gradients_through_every_tower(family, budget):
     loss.backward()
     assert loss.isfinite()
     for tower in {model.vtc.tower(kind) for kind in model.vtc.family.towers}:
-        assert layers_of(tower)[0].mlp.fc1.weight.grad.abs().sum() > 0
+        first: Any = layers_of(tower)[0]
+        assert first.mlp.fc1.weight.grad.abs().sum() > 0

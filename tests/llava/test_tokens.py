@@ -125,11 +125,11 @@ made = cache(lambda make: make())  # for many examples; patched and undone by ea
 @example(height=64, width=64, budget={"total": 115})
 def test_the_processor_promises_what_the_model_makes(family, height, width, budget):
     model, processor = made(FAMILIES[family].make)
-    budget = {
+    capped: Any = {
         name: min(number, FAMILIES[family].tokens) if name == "keep" else number for name, number in budget.items()
     }
     shown = picture(0, width, height)
-    with vtc_llava.patch(model, processor, **budget, method=FAMILIES[family].method), torch.no_grad():
+    with vtc_llava.patch(model, processor, **capped, method=FAMILIES[family].method), torch.no_grad():
         inputs = processor(text="USER: <image> what ? ASSISTANT:", images=shown, return_tensors="pt")
         promised = int((inputs["input_ids"] == IMAGE).sum())
         images = {name: inputs[name] for name in ("pixel_values", "image_sizes")}
