@@ -19,7 +19,7 @@ from vtc_core.methods import reads_prompt, saved
 from vtc_pictures import MAX_BYTES, MAX_PIXELS, Room, Unreadable, count_bytes, count_pixels, read_picture, short
 from vtc_torch import Pruned, PrunedEncoder, held, pack
 from vtc_torch.configuration import read_config
-from vtc_torch.loading import shuffle_of, tower_config
+from vtc_torch.loading import tower_config
 from vtc_torch.processors import read_image_processor
 
 from .batches import Batch, batched, running_ahead
@@ -59,12 +59,9 @@ class Worker:
         config = read_config(recipe.checkpoint)
         vision_config = tower_config(config, recipe.checkpoint)
         held.check_tower(recipe.checkpoint, config)
-        if shuffle_of(config) > 1:
-            raise Refused(
-                f"{recipe.checkpoint} is fed several tiles of a picture, which its image processor cuts when told to; "
-                "corpora are encoded with one tile a picture (CLIP, LLaVA-1.5)"
-            )
         self.processor: Any = read_image_processor(recipe.checkpoint, vision_config, backend="pil")
+        if getattr(self.processor, "crop_to_patches", False):  # InternVL's: rows are of one length here
+            self.processor.crop_to_patches = False
         self.encoder = PrunedEncoder.from_pretrained(
             recipe.checkpoint,
             recipe.keep,
@@ -82,7 +79,7 @@ class Worker:
         if pixels.dim() != 3:
             raise Refused(
                 f"the image processor of {recipe.checkpoint} makes several tiles of a picture; "
-                "corpora are encoded with one tile a picture (CLIP, LLaVA-1.5)"
+                "corpora are encoded with one tile a picture (CLIP, LLaVA-1.5, InternVL without its crops)"
             )
 
     @cached_property
@@ -103,7 +100,7 @@ class Worker:
             weights=self.weights,
             keep=encoder.keep,
             tokens=encoder.tokens,
-            dim=config.hidden_size * len(encoder.feature_layers),
+            dim=config.hidden_size * len(encoder.feature_layers) * encoder.shuffle**2,
             method=saved(encoder.method),
             layers=encoder.layers,
             feature_layer=encoder.feature_layers,

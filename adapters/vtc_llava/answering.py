@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vtc_torch.loading import shuffle_of
 from vtc_torch.wrapping import device_of
 
 
@@ -22,15 +23,17 @@ def project(model: Any, features: Any) -> Tensor:
     """What a model feeds its language model of stored features: (batch keep dim) -> (batch keep language_dim).
 
     Args:
-        model: a LLaVA-1.5, patched or not: its projector alone is run.
+        model: a LLaVA-1.5 or an InternVL, patched or not: its projector alone is run.
         features: a tensor or NumPy array as `vtc encode` stores them, in any floating dtype; they have to be of the
             model's own vision tower.
     """
     config = model.config
-    if config.model_type != "llava":
-        raise ValueError(f"model must be of model_type 'llava', one tile a picture, got {config.model_type!r}")
+    if config.model_type not in ("llava", "internvl"):
+        raise ValueError(
+            f"model must be of model_type 'llava' or 'internvl', one tile a picture, got {config.model_type!r}"
+        )
     layers = config.vision_feature_layer
-    dim = config.vision_config.hidden_size * (1 if isinstance(layers, int) else len(layers))
+    dim = config.vision_config.hidden_size * (1 if isinstance(layers, int) else len(layers)) * shuffle_of(config) ** 2
     tensor = features if isinstance(features, Tensor) else torch.tensor(features)
     if tensor.dim() != 3 or tensor.shape[1] < 1 or tensor.shape[2] != dim:
         raise ValueError(
@@ -51,7 +54,7 @@ def answer_from(
     the stored dtype lets them.
 
     Args:
-        model, processor: a LLaVA-1.5 and its processor.
+        model, processor: a LLaVA-1.5 or an InternVL, and its processor.
         features: (batch keep dim), see `project`. One picture asked many things: repeat its row.
         questions: as many as pictures.
     """
@@ -62,7 +65,8 @@ def answer_from(
     if any(processor.image_token in question for question in questions):
         raise ValueError(f"questions must be words; {processor.image_token} is put before them by itself")
     visual = project(model, features)
-    places = processor.image_token * visual.shape[1]
+    start, end = (getattr(processor, name, "") for name in ("start_image_token", "end_image_token"))  # InternVL's
+    places = f"{start}{processor.image_token * visual.shape[1]}{end}"
     texts = [prompt(processor, question).replace(processor.image_token, places) for question in questions]
     inputs = processor.tokenizer(texts, return_tensors="pt", padding=True, padding_side="left").to(device_of(model))
     embeds = model.get_input_embeddings()(inputs["input_ids"])

@@ -71,6 +71,7 @@ class PrunedEncoder(nn.Module):
         if "projected" in self.method.needs and projector is None:
             raise ValueError(f"method {self.method.name!r} looks at projected tokens: a projector is needed")
         self.tokens = shuffled.count(size.tokens, shuffle)
+        self.shuffle = shuffle
         self.keep = int(keep)
         self.tower = tower
         self.projector = projector

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from small_models import picture
 
 import vtc_llava
 import vtc_tiny
@@ -14,6 +15,7 @@ from vtc_cli import answering
 from vtc_encode import Recipe, Worker
 from vtc_llava.answering import answer_from, project
 
+from ..llava.families import internvl
 from .encoding import rows, run
 
 MANY = 50
@@ -42,6 +44,39 @@ def test_answers_of_stored_features(pair: Any, recipe: Recipe, tmp_path: Path, k
         assert answer_from(model, processor, features[:3], asked[:3]) == answers[:3]  # patched or not
     assert answers == expected
     assert len(set(answers)) > 10
+
+
+@pytest.mark.parametrize("crops", [False, True])
+def test_answers_of_stored_features_of_internvl(tmp_path: Path, crops: bool):
+    """A picture is one tile, whatever its processor's settings say of crops: as for a pair that makes no more."""
+    model, processor = internvl()
+    processor.image_processor.crop_to_patches = crops
+    model.save_pretrained(tmp_path / "model")
+    processor.image_processor.save_pretrained(tmp_path / "model")
+    pictures = [picture(seed, 40, 30 + seed) for seed in range(6)]
+    (tmp_path / "in").mkdir()
+    for seed, image in enumerate(pictures):
+        image.save(tmp_path / "in" / f"{seed}.png")
+    run(Worker(Recipe(str(tmp_path / "model"), 4, dtype="float32")), tmp_path / "in", tmp_path / "out")
+    features, indices = rows(tmp_path / "out")[1:3]
+    assert (features.shape, indices.max() < 9) == ((6, 4, 4 * 32), True)
+
+    processor.image_processor.max_patches = 1
+    asked = ["what color ?", "how many red star ?"] * 3
+    with vtc_llava.patch(model, processor, 4) as handle:
+        texts = [answering.prompt(processor, question) for question in asked]
+        inputs = processor(text=texts, images=[[image] for image in pictures], padding=True, return_tensors="pt")
+        fed = model.model.get_image_features(inputs["pixel_values"]).pooler_output
+        assert handle.last is not None
+        assert handle.last.indices.tolist() == indices.tolist()
+        torch.testing.assert_close(project(model, features), fed, rtol=1e-4, atol=1e-5)
+        prompts: list[torch.Tensor] = []
+        model.model.language_model.register_forward_pre_hook(
+            lambda module, args, kwargs: prompts.append(kwargs["inputs_embeds"]), with_kwargs=True
+        )
+        answers = answering.decoded(processor, answering.generate(model, inputs, 1))
+        assert answer_from(model, processor, features, asked, max_new_tokens=1) == answers
+    torch.testing.assert_close(prompts[1], prompts[0], rtol=1e-4, atol=1e-5)
 
 
 def test_a_row_may_be_asked_alone_or_many_times(pair: Any):

@@ -10,7 +10,12 @@ import pytest
 import torch
 from PIL import Image
 from small_models import make_processor, make_tower, picture
-from transformers import CLIPImageProcessorPil, LlavaNextImageProcessorPil, SiglipImageProcessorPil
+from transformers import (
+    CLIPImageProcessorPil,
+    GotOcr2ImageProcessorPil,
+    LlavaNextImageProcessorPil,
+    SiglipImageProcessorPil,
+)
 
 from vtc_encode import Refused, Worker
 from vtc_encode.preprocessing import pixel_values, target
@@ -24,6 +29,7 @@ PROCESSORS: dict[str, Any] = {
     "resized beyond the crop": CLIPImageProcessorPil(size={"shortest_edge": 31}, **CROP),
     "SigLIP": SiglipImageProcessorPil(size={"height": 20, "width": 20}),
     "without resizing": CLIPImageProcessorPil(do_resize=False, **CROP),
+    "InternVL": GotOcr2ImageProcessorPil(size={"height": 24, "width": 24}),
     "of tiles": LlavaNextImageProcessorPil(size={"shortest_edge": 24}, image_grid_pinpoints=[[48, 24]], **CROP),
 }
 

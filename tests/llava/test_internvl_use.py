@@ -10,9 +10,6 @@ from small_models import picture, same
 import vtc_llava
 from vtc_cli.errors import BadUsage
 from vtc_cli.models import plan
-from vtc_encode.recipe import Recipe
-from vtc_encode.refused import Refused
-from vtc_encode.worker import Worker
 from vtc_onnx.folder import export_folder
 from vtc_vllm.settings import served
 
@@ -121,18 +118,13 @@ def test_more_refusals():
         vtc_llava.patch(model, processor, keep=4, method="flowcut")
 
 
-def test_whoever_cuts_no_tiles_refuses_it_in_a_sentence(tmp_path):
-    model, processor = internvl()
+def test_whoever_serves_no_tiles_refuses_it_in_a_sentence(tmp_path):
+    model, _ = internvl()
     model.save_pretrained(tmp_path)
-    processor.image_processor.save_pretrained(tmp_path)
-    with pytest.raises(Refused, match="is fed several tiles of a picture, which its image processor cuts when told to"):
-        Worker(Recipe(str(tmp_path), 4))
     with pytest.raises(ValueError, match="serves models of model_type 'llava' and 'llava_next', got 'internvl'"):
         served(model.config, "somewhere")
     with pytest.raises(ValueError, match="of model_type 'internvl': the onnx-community layout is for a LLaVA"):
         export_folder(str(tmp_path), tmp_path / "out", keep=4)
-    with pytest.raises(ValueError, match="model must be of model_type 'llava', one tile a picture, got 'internvl'"):
-        vtc_llava.project(model, torch.zeros(1, 4, 128))
 
 
 def test_a_plan_of_the_command_line_counts_squares(tmp_path):
