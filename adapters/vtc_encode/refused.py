@@ -1,5 +1,5 @@
-"""The error of all that a user can mend."""
+"""The error for input that the user can correct."""
 
 
 class Refused(ValueError):
-    """An INPUT, an OUT or a cluster that does not fit; raised before any picture is read."""
+    """Something about INPUT, OUT or the cluster is wrong; raised before any picture is read."""

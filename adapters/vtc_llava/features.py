@@ -22,9 +22,10 @@ from .handle import Handle
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """Bound methods of this small object: a `deepcopy` of a patched model rebinds them to the copy.
+    """Its methods replace methods of the model.
 
-    They name what the stock methods of any family and version take: `generate` reads the names before it calls.
+    They belong to this small object, so that a `deepcopy` of a patched model has methods of the copy. Their parameters
+    have the names of the stock methods', of all families and versions: `generate` looks at the names before it calls.
     """
 
     handle: Handle

@@ -1,7 +1,7 @@
-"""From what was seen of all tiles to the tokens that are fed of every picture: plan, choose, feed.
+"""The tokens of tiles become the tokens that the language model gets of each picture, in two steps after `planning`.
 
-`plan` is integers, made once for the pictures of a call. `choose` puts the tokens that compete with each other into one
-row, all rows of one size at once, and asks the method. `feed` makes language-model tokens of its choices.
+`choose` collects the tokens that compete with each other in one row, stacks all rows of the same size, and lets the
+method choose. `feed` projects what was chosen, and puts it in the order of the stock model.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,10 +1,9 @@
-"""The model's side: the walk of `vtc_torch` through a tower of transformers' in the place of vLLM's own.
+"""The model's side: vLLM's vision tower is replaced by one of transformers, in which `vtc_torch` prunes.
 
-vLLM's tower fuses queries, keys and values, and splits heads over tensor-parallel ranks: to prune inside it, the walk
-through the layers would be written a second time, for a second set of parts. The walk that everything else here takes
-gives what `vtc_llava.patch` gives, to rounding, for every method, and takes SigLIP as well; projections run in vLLM's
-kernels. Its price: every rank holds and computes the whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits), so that there is
-no head mean to be reduced, and every rank chooses the same tokens. In bfloat16 on a CPU attention is by products:
+vLLM's own tower fuses queries, keys and values, and splits heads over tensor-parallel ranks: pruning inside it would
+need a second implementation for its layers. `vtc_torch` gives what `vtc_llava.patch` gives, to rounding, for every
+method, and takes SigLIP as well; linear layers run in vLLM's kernels. The price: every rank holds and computes the
+whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits); no mean over heads crosses ranks, and all choose the same tokens. In bfloat16 on a CPU attention is by products:
 torch's sdpa is slow there. Three projections where vLLM has one cost 2 % at most (measured). FlowCut waits for the
 device as often as it drops tokens; all other methods, where the pictures of a call have one tile and one budget, never.
 Projector and language model stay vLLM's own. A tower that is itself quantised is not supported, nor is LoRA on tower or

@@ -12,14 +12,15 @@ class Metadata(NamedTuple):
     layers: list[int]  # that the method looks at
     feature_layer: list[int]  # hidden states that are the features, embeddings are 0
     tokens: int  # patch tokens of a picture
-    keep: int  # where a call does not say
-    static_keep: bool  # whether no call can
+    keep: int  # the default: what a call keeps that does not set the input `keep`
+    static_keep: bool  # whether the graph has no such input
     image_size: int  # pixels, height and width
     channels: int
     dtype: str  # of weights and arithmetic; inputs, features and scores are float32
     quantize: str | None
-    overlap: float | None = None  # with float32 in torch on sample pictures: the share of kept tokens that it keeps,
-    cosine: float | None = None  # and the mean cosine of features at the same tokens; written once they are measured
+    # Measured against float32 in torch on sample pictures; None until then.
+    overlap: float | None = None  # share of the kept tokens that are the same
+    cosine: float | None = None  # mean cosine of their features
 
 
 MEASURED = ("overlap", "cosine")
