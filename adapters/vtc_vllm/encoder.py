@@ -3,11 +3,11 @@
 vLLM's own tower fuses queries, keys and values, and splits heads over tensor-parallel ranks: pruning inside it would
 need a second implementation for its layers. `vtc_torch` gives what `vtc_llava.patch` gives, to rounding, for every
 method, and takes SigLIP as well; linear layers run in vLLM's kernels. The price: every rank holds and computes the
-whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits); no mean over heads crosses ranks, and all choose the same tokens. In bfloat16 on a CPU attention is by products:
-torch's sdpa is slow there. Three projections where vLLM has one cost 2 % at most (measured). FlowCut waits for the
-device as often as it drops tokens; all other methods, where the pictures of a call have one tile and one budget, never.
-Projector and language model stay vLLM's own. A tower that is itself quantised is not supported, nor is LoRA on tower or
-projector.
+whole tower (0.6 GB of CLIP ViT-L/14 in 16 bits); no mean over heads crosses ranks, and all choose the same tokens. In
+bfloat16 on a CPU attention is by products: torch's sdpa is slow there. Three projections where vLLM has one cost 2 % at
+most (measured). FlowCut waits for the device as often as it drops tokens; all other methods, where the pictures of a
+call have one tile and one budget, never. Projector and language model stay vLLM's own. A tower that is itself quantised
+is not supported, nor is LoRA on tower or projector.
 """
 
 import re
