@@ -7,7 +7,7 @@ activations and copies are not: they are what a measured ratio may lose, or win,
 import math
 from typing import Any, NamedTuple
 
-from vtc_core import checks
+from vtc_core import checkpoints, checks
 from vtc_core.methods import Method, VtcCls
 from vtc_core.methods.method import ALL_QUERIES, ATTENTION, WHOLE
 
@@ -46,14 +46,14 @@ GEOMETRIES = {
 
 def geometry_of(vision_config: Any) -> Geometry:
     """The geometry that a CLIP vision configuration (`config.json`, transformers' attribute names) describes."""
-    tokens = (vision_config.image_size // vision_config.patch_size) ** 2
+    image, patch = (checkpoints.side(name, getattr(vision_config, name)) for name in ("image_size", "patch_size"))
     return Geometry(
-        tokens,
+        (image // patch) ** 2,
         vision_config.hidden_size,
         vision_config.intermediate_size,
         vision_config.num_hidden_layers,
         vision_config.num_attention_heads,
-        vision_config.patch_size,
+        patch,
     )
 
 

@@ -12,7 +12,7 @@ from vtc_cli.answering import inputs_of
 from vtc_core.checks import feature_layers
 from vtc_llava import Settings, patch
 from vtc_llava.savings import decoder
-from vtc_torch.loading import feature_layer
+from vtc_torch.loading import feature_layer, shuffle_of
 
 from .asking import visual_tokens
 from .samples import Sample
@@ -65,13 +65,15 @@ def _work(model: Any, setting: Settings | None, tiles: int, inputs: Any) -> floa
     config = model.config
     g, text = costs.geometry_of(config.vision_config), config.get_text_config()
     (visual,) = visual_tokens(model, inputs)
+    square = shuffle_of(config) ** 2  # patches of a token
+    tokens = g.tokens // square
     if setting is None:
-        tower, projected = costs.whole(g), tiles * g.tokens
+        tower, projected = costs.whole(g), tiles * tokens
     else:
-        keep = min(g.tokens, setting.keep or max(1, visual // tiles))
+        keep = square * min(tokens, setting.keep or max(1, visual // tiles))
         latest = max(feature_layers(g.depth, feature_layer(config)))
         tower, projected = costs.pruned(g, keep, setting.method, latest), visual
         if "projected" in setting.method.needs:
-            projected = tiles * g.tokens + (0 if setting.method.merges_projected else visual)
+            projected = tiles * tokens + (0 if setting.method.merges_projected else visual)
     language = decoder(text).flops(inputs["input_ids"].shape[1]) / 2 + text.hidden_size * text.vocab_size
-    return tiles * tower + projected * g.projection(text.hidden_size) + language
+    return tiles * tower + projected * g._replace(dim=square * g.dim).projection(text.hidden_size) + language

@@ -28,7 +28,7 @@ def joint(walks: Sequence[Walk]) -> Walk:
     merges = any(walk.method.merges for walk in walks)
     seer = type("These", (Onlookers,), {"needs": needs, "merges": merges})()
     layers = sorted({layer for walk in walks for layer in walk.layers})
-    return Walk(seer, tuple(layers), walks[0].feature_layers)
+    return walks[0]._replace(method=seer, layers=tuple(layers))
 
 
 def parties(walks: Sequence[Walk]) -> list[list[Walk]]:

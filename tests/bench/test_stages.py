@@ -1,6 +1,6 @@
 """benchmarks/stages.py on small models, and benchmarks/quality_stages.py against the plain way."""
 
-import importlib
+import importlib.util
 from pathlib import Path
 
 import pytest
@@ -16,8 +16,17 @@ BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 
 @pytest.fixture
 def imported(monkeypatch):
+    """By its place: `stages` is a folder of tests, too."""
     monkeypatch.syspath_prepend(BENCHMARKS)
-    return importlib.import_module
+
+    def script(name):
+        spec = importlib.util.spec_from_file_location(f"benchmarks_{name}", BENCHMARKS / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+        return module
+
+    return script
 
 
 def test_runs_are_of_shortened_prompts_and_floors_are_shares(imported):

@@ -77,8 +77,8 @@ def test_two_workers_one_of_them_killed(worker: Worker, photos: Path, tmp_path: 
 def test_an_actor_tells_what_it_did(recipe: Recipe, photos: Path, tmp_path: Path):
     source = open_source(str(photos))
     settings = Worker(recipe).settings(source, 8)
-    made = Actor(partial(_encoding, recipe, source, tmp_path, settings))({"number": np.array([3])})
-    outcome, error = (pickle.loads(bytes.fromhex(made[name].item())) for name in ("made", "error"))
+    told = Actor(partial(_encoding, recipe, source, tmp_path, settings))({"number": np.array([3])})
+    outcome, error = (pickle.loads(bytes.fromhex(told[name].item())) for name in ("result", "error"))
     assert (outcome.number, outcome.encoded, outcome.skipped, error) == (3, 3, 2, None)
     assert list(contents(tmp_path)) == ["features-000003.parquet"]
 
