@@ -15,7 +15,7 @@ from jaxtyping import Float
 from PIL import Image
 from torch import Tensor
 
-from vtc_core.methods import reads_prompt, saved
+from vtc_core.methods import refuse_without_prompt, saved
 from vtc_pictures import MAX_BYTES, MAX_PIXELS, Room, Unreadable, count_bytes, count_pixels, read_picture, short
 from vtc_torch import Pruned, PrunedEncoder, held, pack
 from vtc_torch.configuration import read_config
@@ -45,11 +45,10 @@ class Worker:
         self.files, self.decoded = Room(MAX_BYTES), Room(MAX_PIXELS)  # what all threads have in memory at once
         if recipe.packed and recipe.device != "cpu":
             raise Refused(f"--packed lays weights out for a CPU, got --device {recipe.device}")
-        if reads_prompt(recipe.method):
-            raise Refused(
-                f"method {recipe.method.name!r} reads the prompt, and a corpus is encoded before anything is asked: "
-                "take another"
-            )
+        try:
+            refuse_without_prompt(recipe.method, "a corpus is encoded before anything is asked")
+        except ValueError as error:
+            raise Refused(str(error)) from error
         if recipe.method.merges_projected:
             raise Refused(
                 f"method {recipe.method.name!r} mixes projected tokens, and vtc encode stores the tower's features, "
